@@ -1,0 +1,46 @@
+# Every target does all it needs on a fresh machine: the first one to run makes the environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+CHECK_STAMP := $(VENV)/.ready-check
+
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT := 0
+
+.PHONY: demo test setup check bench study-demo docs clean
+
+demo: $(STAMP)  ## set up, run the main job, print where the report is
+	$(BIN)/coterie run
+
+test: $(STAMP)  ## set up, run all tests
+	$(BIN)/python -m pytest
+
+setup: $(STAMP) $(CHECK_STAMP)  ## the environment for working on Coterie
+
+check: $(CHECK_STAMP)  ## linters, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## speed against what one would use instead
+	$(BIN)/python benchmarks/bank_training.py --quick
+
+study-demo: $(STAMP)  ## every arm, three seeds; about 90 minutes, resumable
+	$(BIN)/python studies/demo.py
+
+# torch comes first and by exact version: any other way of asking may bring several gigabytes for a GPU.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/pip install --quiet "torch==2.13.0" -c constraints.txt
+	$(BIN)/pip install --quiet -e . --group test -c constraints.txt
+	@touch $(STAMP)
+
+$(CHECK_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --group check -c constraints.txt
+	@touch $(CHECK_STAMP)
+
+clean:  ## the environment and all build products; runs/ stays
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

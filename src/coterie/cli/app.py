@@ -1,0 +1,200 @@
+"""All commands: what they take and what they print. What they do is elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coterie.core.errors import Interrupted, UserError
+
+app = typer.Typer(
+    name="coterie",
+    help="Many people teach one frozen picture model together, and each keeps a style of their own.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipe_app = typer.Typer(help="Look at recipes.", no_args_is_help=True)
+data_app = typer.Typer(help="Look at pictures before training on them.", no_args_is_help=True)
+app.add_typer(recipe_app, name="recipe")
+app.add_typer(data_app, name="data")
+
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated.")
+]
+Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
+
+
+@app.command()
+def run(
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="A TOML file; without one, the quick start.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; otherwise a new one below runs/.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with a run that was stopped.")] = None,
+    sets: Sets = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every event as a line of JSON.")] = False,
+) -> None:
+    """Train everybody's adapters, draw, and write the report."""
+    from coterie.cli.progress import listener
+    from coterie.report import make_report
+    from coterie.runs.folder import is_writable, new_folder
+    from coterie.runs.recipe import read_recipe
+    from coterie.runs.run import resume as go_on
+    from coterie.runs.run import start
+
+    if resume is not None and (recipe is not None or sets or out is not None):
+        raise UserError("--resume goes on with a run as it was begun; it takes no recipe, no --set and no --out")
+    path = resume
+    with listener(as_json) as heard:
+        try:
+            if path is not None:
+                from coterie.runs.folder import open_run
+
+                go_on(open_run(path).path, heard.tell, heard.progress)
+            else:
+                read = read_recipe(recipe, sets or ())
+                path = out or new_folder(Path("runs"), read.name)
+                if not is_writable(path):
+                    raise UserError(f"{path}: this folder cannot be written; choose another with --out DIR")
+                start(read, path, heard.tell, heard.progress)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(f"stopped; finished rounds are saved, go on with: coterie run --resume {path}") from stop
+        heard.tell("report", path=str(make_report(path)))
+
+
+@app.command("list")
+def list_runs(
+    root: Annotated[Path, typer.Argument(help="Folder that holds runs.")] = Path("runs"), format: Format = "table"
+) -> None:
+    """List the runs in a folder."""
+    from coterie.cli.tables import print_rows
+    from coterie.runs.show import summaries
+
+    print_rows(summaries(root), format, "There is no run here yet; make one with: coterie run")
+
+
+@app.command()
+def show(run: RunArgument, format: Format = "table") -> None:
+    """Show what a run found, for every person."""
+    from coterie.cli.tables import print_details
+    from coterie.runs.show import details
+
+    print_details(details(run), format)
+
+
+@app.command()
+def adapters(run: RunArgument, format: Format = "table") -> None:
+    """List the adapters of a run: the server's and those that people keep."""
+    from coterie.cli.tables import print_rows
+    from coterie.runs.generate import adapter_rows
+
+    print_rows(adapter_rows(run), format, "This run has no adapters yet.")
+
+
+@app.command()
+def generate(
+    run: RunArgument,
+    prompt: Annotated[str, typer.Option(help="What to draw.")],
+    client: Annotated[str | None, typer.Option(help="Draw with what this person keeps.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Draw with an adapter of the server, like cluster-0.")] = None,
+    mix: Annotated[str | None, typer.Option(help="Draw with a mix, like cluster-0=0.6,cluster-2=0.4.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first picture; the next ones count up.", min=0)] = 0,
+    n: Annotated[int, typer.Option("-n", help="How many pictures.", min=1, max=256)] = 8,
+    steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = 24,
+    guidance: Annotated[float, typer.Option(help="How strictly to follow the prompt.", min=1)] = 3.0,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
+    note_prompt: Annotated[bool, typer.Option(help="Write the prompt into the pictures.")] = False,
+) -> None:
+    """Draw pictures with adapters of a run; without a choice, with the bare backbone."""
+    from coterie.runs.generate import Wanted, draw
+
+    wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, note_prompt)
+    sheet = draw(run, wanted, out or Path(run) / "generated")
+    typer.echo(str(sheet))
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Write the report of a run again."""
+    from coterie.report import make_report
+    from coterie.runs.folder import open_run
+
+    typer.echo(str(make_report(open_run(run).path)))
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Folder for weights, curve and grid; one with a state is continued.")],
+    drawings: Annotated[list[Path], typer.Option(help="Parquet file of drawings; may be repeated.")],
+    pictures: Annotated[int, typer.Option(help="Budget: pictures seen.", min=1)] = 640_000,
+    processes: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    loaders: Annotated[int, typer.Option(help="Helper processes that draw pictures.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Train the embedded backbone from public drawings."""
+    from coterie.cli.progress import pretraining_bar
+    from coterie.pretraining.train import Pretraining
+    from coterie.pretraining.train import pretrain as train
+
+    settings = Pretraining(pictures=pictures, processes=processes, device=device, loaders=loaders, seed=seed)
+    try:
+        train(out, drawings, settings, pretraining_bar(pictures))
+    except KeyboardInterrupt as stop:
+        raise Interrupted(f"stopped; the last save is in {out}, go on with the same command") from stop
+
+
+@recipe_app.command("show")
+def recipe_show(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]")] = None,
+    sets: Sets = None,
+    format: Format = "toml",
+) -> None:
+    """Print a recipe with every key and what it means."""
+    from coterie.runs.recipe import annotated_toml, as_plain, read_recipe
+
+    read = read_recipe(recipe, sets or ())
+    typer.echo(json.dumps(as_plain(read), indent=1) if format == "json" else annotated_toml(read), nl=False)
+
+
+@data_app.command("check")
+def data_check(
+    path: Annotated[Path, typer.Argument(help="A parquet file or a folder of pictures.")],
+    image_column: Annotated[str, typer.Option(help="Column with the pictures (parquet).")] = "image",
+    caption_column: Annotated[str, typer.Option(help="Column with the captions.")] = "caption",
+    side: Annotated[int, typer.Option(help="Pixels of a side after cropping.", min=8)] = 32,
+    format: Format = "table",
+) -> None:
+    """Show what a client would train on: counts, what was skipped and why, near-duplicates."""
+    from coterie.cli.tables import print_check
+    from coterie.data.check import check
+    from coterie.data.shelf import SOURCES
+
+    settings: dict[str, Any] = {"path": str(path), "caption_column": caption_column}
+    if path.is_dir():
+        source = SOURCES.build({"name": "image_folder", **settings}, "data.source")
+    else:
+        source = SOURCES.build({"name": "parquet", **settings, "image_column": image_column}, "data.source")
+    print_check(check(source.read(side)), format)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """Shown by ``--help`` through the app's own text."""
+    if version:
+        from coterie import __version__
+
+        typer.echo(f"coterie {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        sys.exit(0)

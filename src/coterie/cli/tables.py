@@ -1,0 +1,78 @@
+"""Tables on the terminal, or the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from coterie.core.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from coterie.data.check import Checked
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], format: str, empty: str) -> None:
+    """One line a row; the columns are the keys of the first row."""
+    if _is_json(format):
+        print(json.dumps(list(rows), indent=1))
+        return
+    if not rows:
+        print(empty)
+        return
+    _table(list(rows[0]), [[_text(row[key]) for key in rows[0]] for row in rows])
+
+
+def print_details(details: Mapping[str, Any], format: str) -> None:
+    """A run: its facts, then a line a person."""
+    if _is_json(format):
+        print(json.dumps(details, indent=1))
+        return
+    width = max(len(key) for key in details["facts"])
+    for key, value in details["facts"].items():
+        print(f"{key:<{width}}  {_text(value)}")
+    if details["people"]:
+        print()
+        print_rows(details["people"], "table", "")
+
+
+def print_check(checked: Checked, format: str) -> None:
+    """What ``coterie data check`` found."""
+    if _is_json(format):
+        print(json.dumps(asdict(checked), indent=1, default=str))
+        return
+    for key, value in asdict(checked).items():
+        label = key.replace("num_", "").replace("_", " ")
+        if isinstance(value, Mapping):
+            print(f"{label:<18}  " + (", ".join(f"{k or 'all'} {v}" for k, v in value.items()) or "none"))
+        elif isinstance(value, (list, tuple)):
+            print(f"{label:<18}  {len(value)}")
+            for item in value[:20]:
+                print("    " + (", ".join(str(v) for v in item.values()) if isinstance(item, Mapping) else str(item)))
+            if len(value) > 20:
+                print(f"    and {len(value) - 20} more")
+        else:
+            print(f"{label:<18}  {_text(value)}")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> None:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    numeric = [all(row[i][:1].isdigit() or row[i][:1] in "-+" or not row[i] for row in rows) for i in range(len(head))]
+    for row in [head, *rows]:
+        cells = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)]
+        print("  ".join(cells).rstrip())
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _is_json(format: str) -> bool:
+    if format not in ("table", "json"):
+        raise UserError(f"--format {format}: no such format{nearest(format, ['table', 'json'])}")
+    return format == "json"

@@ -1,0 +1,1 @@
+"""The nouns and their arithmetic: no model, no file, no clock."""

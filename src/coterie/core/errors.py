@@ -1,0 +1,31 @@
+"""What a user can put right, in one line, with an exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake outside Coterie's code: says what is wrong and what would be right. The command exits with code 2."""
+
+    exit_code = 2
+
+
+class Interrupted(UserError):
+    """The user stopped the run; finished work is saved and the message says how to go on."""
+
+    exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest known name, else the list of what there is.
+
+    >>> nearest("fedavgg", ["fedavg", "local"])
+    "; did you mean 'fedavg'?"
+    >>> nearest("zzz", ["fedavg", "local"])
+    '; there are: fedavg, local'
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"

@@ -1,0 +1,205 @@
+"""The borders between an algorithm and where it runs, each of a few members."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coterie.core.adapter import Adapter
+from coterie.core.update import Update
+from coterie.core.work import Fit, Fitted
+
+ClientId = str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a client declares once, at enrolment, and what a simulation knows besides.
+
+    Attributes:
+        num_examples: training examples.
+        truth: the group that the client really belongs to; only a simulation of labelled data has it, and only the
+            grouping ``oracle`` and the evaluation read it.
+    """
+
+    num_examples: int
+    truth: str | None = None
+
+
+class Site(Protocol):
+    """A client's own side: all that a client half may touch."""
+
+    @property
+    def client(self) -> ClientId: ...
+    @property
+    def num_examples(self) -> int: ...
+    @property
+    def memory(self) -> MutableMapping[str, Any]:
+        """What the client remembers from round to round: a tree that an envelope can hold."""
+        ...
+
+    async def fit(self, start: Adapter, fit: Fit) -> Fitted:
+        """Local training from ``start`` on this client's own examples."""
+        ...
+
+    async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:
+        """Held-out losses on one of the site's test sets, ``(examples, levels)``; None is the bare backbone."""
+        ...
+
+    async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
+        """One picture a prompt, ``(n, side, side, 3)``; the same seed starts each prompt the same way every time."""
+        ...
+
+    def keep(self, name: str, adapter: Adapter) -> None:
+        """Writes an adapter into the site's folder, for the person to use."""
+        ...
+
+    def kept(self, name: str) -> Adapter | None:
+        """An adapter that was kept, or None."""
+        ...
+
+    def keep_pictures(self, name: str, pixels: NDArray[np.uint8]) -> None:
+        """Writes pictures into the site's folder."""
+        ...
+
+    @property
+    def train_pixels(self) -> NDArray[np.uint8]: ...
+    @property
+    def held_out_pixels(self) -> NDArray[np.uint8]: ...
+    @property
+    def held_out_captions(self) -> Sequence[str]: ...
+    async def describe(self) -> Tensor:
+        """The client's wish, encoded: a centred unit vector ``(width,)``."""
+        ...
+
+
+Half = Callable[[Site, Any], Awaitable[Any]]
+
+
+class Replies(Protocol):
+    """What came back, in client order. In a sealed run only ``weight`` and ``mean`` may be read."""
+
+    def __iter__(self) -> Iterator[ClientId]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, client: ClientId) -> Any: ...
+    def items(self) -> Sequence[tuple[ClientId, Any]]: ...
+    @property
+    def failures(self) -> Mapping[ClientId, str]: ...
+    @property
+    def weight(self) -> float: ...
+    def mean(self) -> Adapter:
+        """Weighted mean of the replies' adapters, factor by factor."""
+        ...
+
+    def groups(self, by: Mapping[ClientId, str]) -> Mapping[str, Replies]:
+        """The replies of each group, groups in order of their names; empty groups are absent."""
+        ...
+
+
+class Cohort(Protocol):
+    """The clients of one round, wherever they run."""
+
+    def __iter__(self) -> Iterator[ClientId]: ...
+    def __len__(self) -> int: ...
+    @property
+    def facts(self) -> Mapping[ClientId, Facts]: ...
+    @property
+    def seed(self) -> int:
+        """The run's seed, for draws on the server."""
+        ...
+
+    async def map(self, half: Half, inputs: Mapping[ClientId, Any]) -> Replies:
+        """Runs a half at every client named in ``inputs``; always crosses bytes."""
+        ...
+
+
+class Aggregator(Protocol):
+    """A rule that makes one adapter out of many.
+
+    Attributes:
+        exact: whether the result is the weighted mean of the effective updates, up to the chosen rank.
+        mixed_ranks: whether the replies may have different ranks.
+        linear: whether only sums of replies are read, so that it also works sealed.
+    """
+
+    exact: bool
+    mixed_ranks: bool
+    linear: bool
+
+    def init(self, adapter: Adapter) -> Any: ...
+    def apply(self, state: Any, current: Adapter, replies: Replies) -> tuple[Any, Adapter, Mapping[str, float]]:
+        """The new state, the new adapter, and numbers for the journal."""
+        ...
+
+
+class Grouping(Protocol):
+    """Who belongs with whom.
+
+    Attributes:
+        reads: ``wishes`` (encoded, at enrolment), ``adapters`` (after the first round) or ``nothing``.
+    """
+
+    reads: str
+
+    def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
+        """Groups clients by what it reads: wish vectors or adapters by client; empty if it reads nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """A partition of clients, and numbers that say how sure it is.
+
+    Attributes:
+        labels: group by client; the names are arbitrary, a form makes them stable.
+        numbers: for the journal: silhouette, number of groups, floors.
+    """
+
+    labels: Mapping[ClientId, str]
+    numbers: Mapping[str, float]
+
+
+class Keeping(Protocol):
+    """What a client keeps for itself beside what it shares."""
+
+    async def after_round(self, site: Site, served: Adapter, fit: Fit) -> None:
+        """At the client, after its shared training of a round."""
+        ...
+
+    async def keep(self, site: Site, served: Adapter, fit: Fit) -> Adapter | None:
+        """At the client, at the end: the personal adapter, or None when the served one is all there is."""
+        ...
+
+
+class Form(Protocol):
+    """A shape of collaboration: both halves of it, all of them coroutines.
+
+    Client halves are methods whose names begin with ``client_``.
+    """
+
+    async def init(self, adapter: Adapter) -> Any: ...
+    async def enrol(self, state: Any, newcomers: Cohort) -> Any: ...
+    async def round(self, state: Any, cohort: Cohort) -> Any: ...
+    async def client_personal(self, site: Site, served: Adapter) -> Adapter | None: ...
+    def serve(self, state: Any, client: ClientId) -> Adapter:
+        """What is sent to a client for keeping."""
+        ...
+
+    def strata(self, state: Any) -> Mapping[ClientId, str]:
+        """Groups that the sampling of a cohort must cover; empty if there are none."""
+        ...
+
+    def adapters(self, state: Any) -> Mapping[str, Adapter]:
+        """What the server publishes, by name."""
+        ...
+
+
+__all__ = [
+    "Aggregator", "ClientId", "Cohort", "Facts", "Form", "Grouped", "Grouping", "Half", "Keeping", "Replies", "Site",
+    "Update",
+]  # fmt: skip

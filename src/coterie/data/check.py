@@ -1,0 +1,106 @@
+"""What a person should know of their pictures before they train on them: counts, captions, skips and leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from coterie.data.table import Pixels, Skipped, Table
+
+GRID = 16
+NEAR = 0.05
+"""Pictures closer than this are one picture, resaved, retouched or recoloured a little."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows whose pictures are nearly the same, though one may be trained on and the other held out."""
+
+    first: int
+    second: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The findings.
+
+    Attributes:
+        num_pictures: usable rows.
+        per_client: usable rows by client, from the column ``client`` or ``person``; empty where there is neither.
+        per_split: usable rows by the column ``split``; empty where there is none.
+        caption_words: fewest, middle and most words in a caption; zeros where there is no picture.
+        repeated_captions: captions that several pictures share, with their number, most frequent first.
+        skipped: rows that could not be used, with reasons.
+        near_duplicates: closest first; across the split where there is one, else among all rows.
+    """
+
+    num_pictures: int
+    per_client: Mapping[str, int]
+    per_split: Mapping[str, int]
+    caption_words: tuple[int, int, int]
+    repeated_captions: tuple[tuple[str, int], ...]
+    skipped: tuple[Skipped, ...]
+    near_duplicates: tuple[Pair, ...]
+
+
+def check(table: Table, near: float = NEAR) -> Checked:
+    """Looks at every row once and at every pair that a split could part.
+
+    Args:
+        table: what a source read.
+        near: distance below which two pictures count as nearly the same; see ``distances``.
+
+    Cost: rows squared for the pairs, in blocks: 10,000 pictures take under a minute and stay below 200 MB.
+    """
+    client = table.columns.get("client") or table.columns.get("person") or ()
+    split = table.columns.get("split")
+    words = sorted(len(caption.split()) for caption in table.captions) or [0]
+    repeated = [(caption, count) for caption, count in Counter(table.captions).most_common() if count > 1]
+    return Checked(
+        len(table),
+        dict(sorted(Counter(client).items())),
+        dict(sorted(Counter(split or ()).items())),
+        (words[0], words[len(words) // 2], words[-1]),
+        tuple(repeated),
+        table.skipped,
+        tuple(_near(table.pixels, split, near)),
+    )
+
+
+def distances(first: Pixels, second: Pixels) -> NDArray[np.float32]:
+    """One minus the correlation of pictures reduced to 16 by 16: 0 for alike, about 1 for unrelated: ``(n, m)``.
+
+    Correlation ignores brightness and contrast; the reduction ignores resampling, compression and single pixels.
+    """
+    apart: NDArray[np.float32] = (1 - _sketch(first) @ _sketch(second).T).clip(0, 2)
+    return apart
+
+
+def _near(pixels: Pixels, split: tuple[str, ...] | None, near: float) -> list[Pair]:
+    sketch = _sketch(pixels)
+    side = np.array([value == "train" for value in split]) if split else None
+    pairs = []
+    for start in range(0, len(sketch), 512):
+        block = (1 - sketch[start : start + 512] @ sketch.T).clip(0, 2)
+        for row, second in zip(*np.nonzero(block < near), strict=True):
+            first = start + int(row)
+            if first < second and (side is None or side[first] != side[second]):
+                pairs.append(Pair(first, int(second), float(block[row, second])))
+    return sorted(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
+
+
+def _sketch(pixels: Pixels) -> NDArray[np.float32]:
+    """Each picture as a unit vector without its mean; a picture of one colour as that colour alone."""
+    small = [np.asarray(Image.fromarray(p).resize((GRID, GRID), Image.Resampling.BOX)) for p in pixels]
+    flat = np.array(small, dtype=np.float32).reshape(len(small), GRID * GRID * 3) / 255
+    centred = flat - flat.mean(1, keepdims=True)
+    plain = np.linalg.norm(centred, axis=1, keepdims=True) < 1e-3
+    centred = np.where(plain, flat + 1e-3, centred)
+    unit: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    return unit.astype(np.float32)

@@ -1,0 +1,84 @@
+"""The people of an experiment: what each holds, keeps aside and wishes for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from coterie.core.errors import UserError, nearest
+from coterie.data.table import Table, distinct, join
+
+
+@dataclass(frozen=True, eq=False)
+class ClientData:
+    """One client's own pictures and words.
+
+    Attributes:
+        client: its id.
+        train: what it learns from.
+        held_out: what its adapter is measured on; shares no subject with anybody's ``train``.
+        wishes: a sentence by kind (``named``, ``paraphrased``, ``purpose``); empty where nobody wrote any.
+        style: the look that its pictures were made in, where that is known; never shown to an algorithm.
+    """
+
+    client: str
+    train: Table
+    held_out: Table
+    wishes: Mapping[str, str]
+    style: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """All clients by id.
+
+    Attributes:
+        clients: in the order in which they are reported.
+        prompts: the fixed captions that a report draws for everybody.
+    """
+
+    clients: Mapping[str, ClientData]
+    prompts: tuple[str, ...]
+
+    def held_out_of_style(self, style: str) -> Table:
+        """The held-out pictures of all clients of a style, each distinct subject once, first come first kept.
+
+        Raises:
+            UserError: if nobody has that style.
+        """
+        members = [data for data in self.clients.values() if data.style == style]
+        if not members:
+            known = {data.style for data in self.clients.values() if data.style is not None}
+            raise UserError(f"style: nobody draws {style!r}{nearest(style, known)}")
+        return distinct(join(data.held_out for data in members), ["subject"])
+
+
+def pooled(population: Population, by_style: bool) -> Population:
+    """Everybody's pictures with one client, or each style's with one: a control that only a simulation can have.
+
+    Args:
+        population: whose pictures are put together.
+        by_style: one client for each style, named after it; else one client named ``everyone``.
+
+    Returns:
+        Clients without wishes, whose held-out pictures hold each subject of a style once.
+
+    Raises:
+        UserError: if the population is empty, or ``by_style`` is asked for and a client's style is not known.
+    """
+    if not population.clients:
+        raise UserError("pooled: the population has no clients")
+    if not by_style:
+        return Population({"everyone": _merge("everyone", population.clients.values(), None)}, population.prompts)
+    members: dict[str, list[ClientData]] = {}
+    for data in population.clients.values():
+        if data.style is None:
+            raise UserError(f"pooled by style: client {data.client!r} has no style; pool everyone instead")
+        members.setdefault(data.style, []).append(data)
+    return Population({style: _merge(style, group, style) for style, group in members.items()}, population.prompts)
+
+
+def _merge(name: str, members: Iterable[ClientData], style: str | None) -> ClientData:
+    group = list(members)
+    held_out = distinct(join(data.held_out for data in group), ["style", "subject"])
+    return ClientData(name, join(data.train for data in group), held_out, {}, style)

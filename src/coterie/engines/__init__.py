@@ -1,0 +1,1 @@
+"""Where clients run, and what carries messages to them."""

@@ -1,0 +1,139 @@
+"""The clients of one round: every exchange is packed, metered, carried, unpacked, also inside one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from coterie.core.adapter import Layout
+from coterie.core.errors import UserError
+from coterie.core.protocols import ClientId, Facts, Half
+from coterie.engines.memory import version_of
+from coterie.engines.replies import ReplyMap
+from coterie.engines.trampoline import Together
+from coterie.wire.codec import Codec
+from coterie.wire.envelope import Header, pack, unpack
+from coterie.wire.meter import Meter, Passage
+
+
+class Courier(Protocol):
+    """Carries packed requests to clients and brings packed replies back.
+
+    Attributes:
+        link: what it is called in the meter.
+    """
+
+    link: str
+
+    async def visit(self, client: ClientId, request: bytes) -> bytes:
+        """One exchange with one client.
+
+        Raises:
+            ClientFailed: if there will be no reply.
+        """
+        ...
+
+
+class ClientFailed(Exception):
+    """One client's half ended without a reply; the others go on."""
+
+
+class QuorumLost(UserError):
+    """Too few clients answered for the round to count."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for all exchanges of a run.
+
+    Attributes:
+        header: run, backbone, recipe and codec; round, call and client are filled in for each message.
+        courier: that carries the messages.
+        layouts: that adapters on the wire may have.
+        codec: how rows are written.
+        facts: of every client.
+        seed: of the run.
+        quorum: smallest share of the asked clients that must answer.
+        sealed: whether single replies stay closed to the form.
+        tell: called with an event's name and its fields.
+    """
+
+    header: Header
+    courier: Courier
+    layouts: tuple[Layout, ...]
+    codec: Codec
+    facts: Mapping[ClientId, Facts]
+    seed: int
+    quorum: float = 0.5
+    sealed: bool = False
+    tell: Callable[..., None] = lambda event, **fields: None
+
+
+@dataclass
+class RoundCohort:
+    """Clients of one round and attempt; what it meters belongs to the attempt until the loop accepts it."""
+
+    clients: tuple[ClientId, ...]
+    terms: Terms
+    round: int
+    attempt: int
+    accepted: Mapping[ClientId, str]
+    purpose: str = "train"
+    meter: Meter = field(default_factory=Meter)
+    touched: dict[ClientId, str] = field(default_factory=dict)
+    call: int = 0
+
+    def __iter__(self) -> Iterator[ClientId]:
+        return iter(self.clients)
+
+    def __len__(self) -> int:
+        return len(self.clients)
+
+    @property
+    def facts(self) -> Mapping[ClientId, Facts]:
+        return {client: self.terms.facts[client] for client in self.clients}
+
+    @property
+    def seed(self) -> int:
+        return self.terms.seed
+
+    async def map(self, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap:
+        """Sends each client its input, runs the half there, and brings the replies.
+
+        A client whose half fails is absent from the replies and named in ``failures``.
+
+        Raises:
+            QuorumLost: if fewer than the quorum answered.
+        """
+        call, self.call = self.call, self.call + 1
+        owner = getattr(half, "__self__", None)
+        name = f"{type(owner).__name__}.{half.__name__}"  # type: ignore[attr-defined]
+        visits = {c: self._exchange(c, name, call, inputs[c]) for c in sorted(inputs)}
+        answers = await Together(visits)
+        failures = {c: str(answer) for c, answer in answers.items() if isinstance(answer, Exception)}
+        values = {c: answer for c, answer in answers.items() if c not in failures}
+        for client, reason in failures.items():
+            self.terms.tell("client_failed", round=self.round, client=client, half=name, reason=reason)
+        if len(values) < max(1, self.terms.quorum * len(inputs)) and inputs:
+            first = next(iter(sorted(failures.items())))
+            raise QuorumLost(
+                f"round {self.round}: {len(values)} of {len(inputs)} clients answered, fewer than the quorum of "
+                f"{self.terms.quorum:.0%}; the first failure was {first[0]}: {first[1]}"
+            )
+        if self.purpose == "train":
+            self.touched |= dict.fromkeys(values, version_of(self.round, self.attempt))
+        return ReplyMap(values, failures, self.terms.sealed and self.purpose == "train")
+
+    async def _exchange(self, client: ClientId, half: str, call: int, value: Any) -> Any:
+        header = replace(
+            self.terms.header, round=self.round, attempt=self.attempt, call=call, half=half, client=client,
+            accepted=self.accepted.get(client, ""), purpose=self.purpose,
+        )  # fmt: skip
+        request = self._count("down", client, pack(header, value, self.terms.codec))
+        reply = self._count("up", client, await self.terms.courier.visit(client, request))
+        _, answer = unpack(reply, self.terms.layouts, self.terms.codec)
+        return answer
+
+    def _count(self, direction: str, client: ClientId, blob: bytes) -> bytes:
+        return self.meter.count(Passage(self.round, client, direction, self.terms.courier.link, self.purpose), blob)

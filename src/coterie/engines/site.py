@@ -1,0 +1,183 @@
+"""A client's own side: its examples, its memory, and the one door through which messages come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coterie.core.adapter import Adapter, Layout
+from coterie.core.seeds import seed_for
+from coterie.core.work import Fit, Fitted
+from coterie.engines.cohort import ClientFailed
+from coterie.engines.disk import write_bytes
+from coterie.engines.memory import SiteMemory, version_of
+from coterie.engines.trampoline import Work
+from coterie.models.backbone import Rows
+from coterie.models.peft_files import peft_files, read_peft
+from coterie.models.png import png_bytes
+from coterie.wire.codec import Codec
+from coterie.wire.envelope import Header, pack, unpack
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """What is at one client and stays there.
+
+    Attributes:
+        client: who it is.
+        folder: for memory and what is kept.
+        train: prepared training examples.
+        tests: held-out rows by name of the test set: ``own``, and ``style`` where a simulation knows it.
+        levels: noise levels of a test set's rows.
+        wish: the client's wish in words.
+        pixels: training pictures, for what is looked at and compared at the site.
+        held_out: held-out pictures and captions.
+    """
+
+    client: str
+    folder: Path
+    train: Rows
+    tests: Mapping[str, Rows]
+    levels: int
+    wish: str
+    pixels: NDArray[np.uint8]
+    held_out: tuple[NDArray[np.uint8], tuple[str, ...]]
+
+    @property
+    def num_examples(self) -> int:
+        return len(next(iter(self.train.values())))
+
+
+@dataclass(frozen=True)
+class House:
+    """What all sites of a process share: nothing private.
+
+    Attributes:
+        header: of the run; a message for another run, recipe or backbone is refused.
+        layouts: that adapters may have.
+        codec: how rows are written.
+        owners: things that have client halves, by class name.
+        seed: of the run.
+    """
+
+    header: Header
+    layouts: tuple[Layout, ...]
+    codec: Codec
+    owners: Mapping[str, Any]
+    seed: int
+
+
+@dataclass
+class SiteHost:
+    """Answers messages for one client."""
+
+    belongings: Belongings
+    house: House
+
+    async def handle(self, request: bytes) -> bytes:
+        """Runs the half that a request names, and packs what it returns.
+
+        Memory is written before the reply leaves, as a version that counts only once the server says so.
+        """
+        header, value = unpack(request, self.house.layouts, self.house.codec)
+        ours = self.house.header
+        for what in ("run", "backbone", "recipe", "codec"):
+            theirs, wanted = getattr(header, what), getattr(ours, what)
+            if theirs != wanted:
+                raise ClientFailed(f"the message is for {what} {theirs!r}, here is {wanted!r}")
+        memory = SiteMemory(self.belongings.folder / "memory")
+        trains = header.purpose == "train"
+        if trains:
+            remembered = memory.open(header.accepted, version_of(header.round, header.attempt))
+        else:
+            remembered = memory.read(header.accepted)
+        site = OpenSite(self, header, remembered)
+        owner, _, name = header.half.partition(".")
+        if owner not in self.house.owners or not name.startswith("client_"):
+            raise ClientFailed(f"there is no client half called {header.half!r}")
+        answer = await getattr(self.house.owners[owner], name)(site, value)
+        if trains:
+            memory.save(header.round, header.attempt, dict(site.memory))
+        return pack(replace(header, accepted=""), answer, self.house.codec)
+
+
+@dataclass
+class OpenSite:
+    """The site as one half sees it during one call."""
+
+    host: SiteHost
+    header: Header
+    memory: MutableMapping[str, Any]
+    fits: int = field(default=0)
+
+    @property
+    def client(self) -> str:
+        return self.host.belongings.client
+
+    @property
+    def num_examples(self) -> int:
+        return self.host.belongings.num_examples
+
+    @property
+    def folder(self) -> Path:
+        return self.host.belongings.folder
+
+    async def fit(self, start: Adapter, fit: Fit) -> Fitted:
+        purpose = f"fit/{self.header.purpose}/{self.header.call}/{self.fits}"
+        self.fits += 1
+        seed = seed_for(self.host.house.seed, self.header.round, self.client, purpose)
+        if self.num_examples == 0:
+            return Fitted(start, 0, {})
+        done: Fitted = await Work("fit", self.client, (start, fit, self.host.belongings.train, seed))
+        return done
+
+    async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:
+        rows = self.host.belongings.tests[test]
+        losses: Tensor = await Work("evaluate", self.client, (adapter, rows))
+        return losses.view(-1, self.host.belongings.levels)
+
+    async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
+        mix = () if adapter is None else ((adapter, 1.0),)
+        pictures: NDArray[np.uint8] = await Work(
+            "sample", self.client, [(p, mix, seed + i) for i, p in enumerate(prompts)]
+        )
+        return pictures
+
+    def keep(self, name: str, adapter: Adapter) -> None:
+        for file, data in peft_files(adapter).items():
+            write_bytes(self.folder / "adapters" / name / file, data)
+
+    def kept(self, name: str) -> Adapter | None:
+        folder = self.folder / "adapters" / name
+        return read_peft(folder, self.header.backbone) if folder.is_dir() else None
+
+    def keep_pictures(self, name: str, pixels: NDArray[np.uint8]) -> None:
+        for i, picture in enumerate(pixels):
+            write_bytes(self.folder / "pictures" / name / f"{i:02d}.png", png_bytes(picture))
+
+    @property
+    def train_pixels(self) -> NDArray[np.uint8]:
+        return self.host.belongings.pixels
+
+    @property
+    def held_out_pixels(self) -> NDArray[np.uint8]:
+        return self.host.belongings.held_out[0]
+
+    @property
+    def held_out_captions(self) -> Sequence[str]:
+        return self.host.belongings.held_out[1]
+
+    async def describe(self) -> Tensor:
+        vector: Tensor = await Work("describe", self.client, self.host.belongings.wish)
+        return vector
+
+
+def sites_of(hosts: Sequence[SiteHost]) -> dict[str, SiteHost]:
+    """Hosts by client."""
+    return {host.belongings.client: host for host in hosts}

@@ -1,0 +1,226 @@
+"""The courier to worker processes: one torch thread each, a client always in the same worker, batches inside a worker.
+
+The server's halves run in the main process, which holds no backbone. Requests and replies are the same packed bytes as
+in one process, so bytes and bits are the same too; they travel through pipes, as envelopes, never as pickles.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coterie.core.adapter import Layout
+from coterie.core.errors import UserError
+from coterie.engines.cohort import ClientFailed
+from coterie.engines.site import SiteHost
+from coterie.engines.trampoline import Together, Work, run
+from coterie.engines.workshop import Workshop
+from coterie.wire.envelope import Header, pack, unpack
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Staffed:
+    """What a worker process holds after it has started: its bank, its sites, and what it says about them."""
+
+    workshop: Workshop
+    hosts: Mapping[str, SiteHost]
+    layout: Layout
+    hello: Mapping[str, Any]
+
+
+Staff = Callable[[int, Progress], Staffed]
+"""Builds a worker's side inside the worker, given its number. It must be importable by name."""
+
+
+class Workers:
+    """Processes that hold the sites; use as a context manager.
+
+    Args:
+        staff: builds a worker's side; called in the worker.
+        count: of processes.
+        progress: called with a kind of work, steps done and steps in all, summed over workers.
+    """
+
+    link = "memory"
+
+    def __init__(self, staff: Staff, count: int, progress: Progress = lambda kind, done, total: None) -> None:
+        self.progress = progress
+        self._pipes: list[Connection] = []
+        self._processes: list[Any] = []
+        self._seats: dict[str, int] = {}
+        self._steps: dict[int, tuple[int, int]] = {}
+        context = multiprocessing.get_context("spawn")
+        # Spinning threads of several processes on few cores starve each other; read before torch is imported.
+        environment = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
+        before = {key: os.environ.get(key) for key in environment}
+        os.environ.update(environment)
+        try:
+            for number in range(count):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_work, args=(theirs, staff, number), daemon=True)
+                process.start()
+                theirs.close()
+                self._pipes.append(ours)
+                self._processes.append(process)
+        finally:
+            for key, value in before.items():
+                os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
+        try:
+            self.hellos = [self._greeting(number) for number in range(count)]
+        except BaseException:
+            self.close()
+            raise
+        self.layout = Layout.from_plain(self.hellos[0]["layout"])
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(timeout=2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    async def visit(self, client: str, request: bytes) -> bytes:
+        reply: bytes = await Work("visit", client, request)
+        return reply
+
+    def do(self, kind: str, works: Sequence[Work]) -> Sequence[Any]:
+        """Sends works to the workers of their clients and waits for all answers; the server's own go to the first."""
+        if kind == "visit":
+            lost = [w.client for w in works if w.client not in self._seats]
+            items = {w.client: _as_tensor(w.payload) for w in works if w.client not in lost}
+            answers = self._exchange({"visit": items})
+            return [answers.get(w.client, ClientFailed(f"there is no client called {w.client!r}")) for w in works]
+        # The server's pictures: the requests are shared out evenly, each worker's in order.
+        flat = [request for w in works for request in w.payload]
+        drawn = self._exchange({"sample": flat})
+        pictures = np.stack([drawn[str(i)] for i in range(len(flat))])
+        return np.split(pictures, np.cumsum([len(w.payload) for w in works])[:-1])
+
+    def _exchange(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        (kind, items), count = next(iter(job.items())), len(self._pipes)
+        asked: dict[Connection, int] = {}
+        for number, pipe in enumerate(self._pipes):
+            if kind == "visit":
+                share: Any = {c: blob for c, blob in items.items() if self._seats[c] == number}
+            else:
+                mine = range(number, len(items), count)
+                share = {
+                    str(i): [p, [[a, w] for a, w in mix], seed] for i, (p, mix, seed) in enumerate(items) if i in mine
+                }
+            if share:
+                pipe.send_bytes(pack(Header(), {kind: share}, standalone=True))
+                asked[pipe] = number
+        answers: dict[str, Any] = {}
+        self._steps = {}
+        while asked:
+            for pipe in wait(list(asked)):
+                assert isinstance(pipe, Connection)
+                message = self._receive(pipe, asked[pipe])
+                if "progress" in message:
+                    name, done, total = message["progress"]
+                    self._steps[asked[pipe]] = (done, total)
+                    self.progress(
+                        name, sum(d for d, _ in self._steps.values()), sum(t for _, t in self._steps.values())
+                    )
+                    continue
+                del asked[pipe]
+                answers |= {key: _answer(value) for key, value in message["answers"].items()}
+        return answers
+
+    def _greeting(self, number: int) -> Mapping[str, Any]:
+        hello = self._receive(self._pipes[number], number)
+        self._seats |= dict.fromkeys(hello["clients"], number)
+        return hello
+
+    def _receive(self, pipe: Connection, number: int) -> dict[str, Any]:
+        try:
+            _, message = unpack(pipe.recv_bytes())
+        except (EOFError, OSError) as error:
+            self._processes[number].join(timeout=2)
+            code = self._processes[number].exitcode
+            why = (
+                "it was killed; perhaps memory ran out, try --set engine.memory=2GB"
+                if code == -9
+                else f"exit code {code}"
+            )
+            raise UserError(f"a worker process ended: {why}; go on with: coterie run --resume DIR") from error
+        if "error" in message:
+            raise UserError(message["error"])
+        return dict(message)
+
+
+def _work(pipe: Connection, staff: Staff, number: int) -> None:
+    """A worker process: builds its side, then answers until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    torch.set_num_threads(1)
+
+    def progress(kind: str, done: int, total: int) -> None:
+        pipe.send_bytes(pack(Header(), {"progress": [kind, done, total]}))
+
+    try:
+        side = staff(number, progress)
+    except UserError as error:
+        pipe.send_bytes(pack(Header(), {"error": str(error)}))
+        return
+    hello = {**side.hello, "clients": sorted(side.hosts), "layout": side.layout.as_plain()}
+    pipe.send_bytes(pack(Header(), hello))
+    while True:
+        try:
+            _, job = unpack(pipe.recv_bytes(), (side.layout,))
+        except (EOFError, OSError):
+            return
+        try:
+            answers = run(_answers(side, job), side.workshop.do)
+            reply = {"answers": answers}
+        except UserError as error:
+            reply = {"error": str(error)}
+        try:
+            pipe.send_bytes(pack(Header(), reply))
+        except OSError:
+            return
+
+
+async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
+    if "sample" in job:
+        requests = [(p, tuple((a, w) for a, w in mix), seed) for p, mix, seed in job["sample"].values()]
+        pictures = await Work("sample", "server", requests)
+        return {key: torch.from_numpy(picture.copy()) for key, picture in zip(job["sample"], pictures, strict=True)}
+    visits: dict[str, Coroutine[Any, Any, Any]] = {
+        client: side.hosts[client].handle(_as_bytes(blob)) for client, blob in job["visit"].items()
+    }
+    replies = await Together(visits)
+    return {c: {"failed": str(r)} if isinstance(r, Exception) else {"blob": _as_tensor(r)} for c, r in replies.items()}
+
+
+def _answer(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.numpy()
+    return ClientFailed(value["failed"]) if "failed" in value else _as_bytes(value["blob"])
+
+
+def _as_tensor(blob: bytes) -> Tensor:
+    return torch.frombuffer(bytearray(blob), dtype=torch.uint8)
+
+
+def _as_bytes(tensor: Tensor) -> bytes:
+    return tensor.numpy().tobytes()

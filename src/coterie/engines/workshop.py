@@ -1,0 +1,66 @@
+"""Does what halves wait for: every kind of work as one batch in the one bank of this process."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from coterie.bank.bank import Bank
+from coterie.bank.denoise import Request, sample
+from coterie.bank.evaluate import EvalJob, evaluate
+from coterie.bank.fit import FitJob, fit
+from coterie.engines.trampoline import Work
+from coterie.models.encoders.public import public_texts
+
+Progress = Callable[[str, int, int], None]
+
+
+class Workshop:
+    """Owns a bank and answers work in batches.
+
+    Args:
+        bank: the one bank of this process.
+        steps: denoising steps of a picture.
+        guidance: scale of classifier-free guidance.
+        progress: called with a kind of work, steps done and steps in all.
+    """
+
+    def __init__(
+        self, bank: Bank, steps: int = 16, guidance: float = 3.0, progress: Progress = lambda kind, done, total: None
+    ) -> None:
+        self.bank, self.steps, self.guidance, self.progress = bank, steps, guidance, progress
+
+    def do(self, kind: str, works: Sequence[Work]) -> Sequence[Any]:
+        """Answers in the order of ``works``; an exception as an answer harms only its own half."""
+        answers: Sequence[Any] = getattr(self, f"_{kind}")(works)
+        return answers
+
+    def _fit(self, works: Sequence[Work]) -> Sequence[Any]:
+        jobs = [
+            FitJob(w.client, start, settings, rows, seed) for w in works for start, settings, rows, seed in [w.payload]
+        ]
+        return fit(self.bank, jobs, functools.partial(self.progress, "fit"))
+
+    def _evaluate(self, works: Sequence[Work]) -> Sequence[Any]:
+        return evaluate(self.bank, [EvalJob(w.client, *w.payload) for w in works])
+
+    def _sample(self, works: Sequence[Work]) -> Sequence[Any]:
+        asked = [
+            Request(prompt, mix, seed, self.steps, self.guidance) for w in works for prompt, mix, seed in w.payload
+        ]
+        pictures = sample(self.bank, asked, self.bank.width, functools.partial(self.progress, "sample"))
+        cuts = np.cumsum([len(w.payload) for w in works])[:-1]
+        return np.split(pictures, cuts)
+
+    def _describe(self, works: Sequence[Work]) -> Sequence[Any]:
+        vectors = self.bank.backbone.pooled([work.payload for work in works]).double() - self._centre
+        return list(torch.nn.functional.normalize(vectors, dim=1).float())
+
+    @functools.cached_property
+    def _centre(self) -> torch.Tensor:
+        """Mean of a fixed public list, so that no client's arrival moves anybody else."""
+        return self.bank.backbone.pooled(public_texts()).double().mean(0)

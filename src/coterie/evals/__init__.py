@@ -1,0 +1,1 @@
+"""What is measured, and how: halves that run at the clients and return numbers only."""

@@ -1,0 +1,49 @@
+"""Held-out loss with fixed noise and noise levels: what is comparable between arms (``algorithms`` 17.2).
+
+Every picture is scored at the same levels with the same noise for every adapter, so differences between adapters are
+paired. A client sends means by level, never a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from coterie.core.adapter import Adapter
+from coterie.core.protocols import Site
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Scores the served and the kept adapter at the client's site."""
+
+    async def client_base(self, site: Site, tests: list[str]) -> Mapping[str, Any]:
+        """The bare backbone on the named test sets."""
+        return {test: _by_level(await site.evaluate(None, test)) for test in tests}
+
+    async def client_served(self, site: Site, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An adapter that came with the request, on the named test sets; a local adapter counts as served."""
+        adapter: Adapter = site.memory.get("personal", value["adapter"]) if value["local"] else value["adapter"]
+        return {test: _by_level(await site.evaluate(adapter, test)) for test in value["tests"]}
+
+    async def client_kept(self, site: Site, tests: list[str]) -> Mapping[str, Any]:
+        """What lies at the site for keeping: ``served`` and, if there is one, ``personal``, on the named test sets."""
+        scores: dict[str, Any] = {}
+        for name in ("served", "personal"):
+            adapter = site.kept(name)
+            if adapter is not None:
+                scores[name] = {test: _by_level(await site.evaluate(adapter, test)) for test in tests}
+        return scores
+
+
+def _by_level(losses: Tensor) -> Mapping[str, Any]:
+    """Means over pictures: ``losses (pictures, levels)`` to a list from clean to noisy, and the count."""
+    return {"levels": losses.double().mean(0), "count": len(losses)}
+
+
+def removed(base: Tensor, loss: Tensor) -> float:
+    """Share of the base's loss that an adapter removed, both summed over levels; negative if it made things worse."""
+    return float(1 - loss.sum() / base.sum())

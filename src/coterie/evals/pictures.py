@@ -1,0 +1,52 @@
+"""Pictures drawn at the clients' sites, which stay there; only how many of them look like copies is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coterie.core.protocols import Site
+from coterie.core.seeds import seed_for
+from coterie.evals.copies import copies
+
+OWN = 4  # of a person's training pictures, shown to them beside what their adapter draws
+
+
+def noise_seed(run_seed: int) -> int:
+    """Seed of the first fixed prompt's noise; the next prompts count up from it."""
+    return seed_for(run_seed, 0, "", "pictures") % 2**31
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Draws fixed prompts with what each client keeps.
+
+    Attributes:
+        prompts: drawn for everybody, each from the same noise for everybody.
+        copies: held-out captions drawn a person to look for copies; 0 leaves that out.
+        seed: of the run.
+    """
+
+    prompts: tuple[str, ...]
+    copies: int = 8
+    seed: int = 0
+
+    async def client_draw(self, site: Site, stage: str) -> Mapping[str, Any]:
+        """The fixed prompts with the kept adapter, into the site's folder; ``stage`` names the sheet."""
+        adapter = site.kept("personal") or site.kept("served")
+        drawn = await site.sample(self.prompts, adapter, noise_seed(self.seed))
+        site.keep_pictures(stage, drawn)
+        site.keep_pictures("own", site.train_pixels[:OWN])
+        return {"pictures": len(drawn)}
+
+    async def client_copies(self, site: Site, _: None) -> Mapping[str, Any]:
+        """Draws the captions of held-out pictures and compares with the training pictures."""
+        captions = site.held_out_captions[: self.copies]
+        if not captions:
+            return {"pictures": 0, "copies": 0, "expected": float("nan")}
+        adapter = site.kept("personal") or site.kept("served")
+        seed = seed_for(self.seed, 0, site.client, "copies") % 2**31
+        drawn = await site.sample(captions, adapter, seed)
+        found, expected = copies(drawn, site.held_out_pixels, site.train_pixels)
+        return {"pictures": len(drawn), "copies": found, "expected": expected}

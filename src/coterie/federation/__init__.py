@@ -1,0 +1,1 @@
+"""The algorithms: what clients and server do, never where."""

@@ -1,0 +1,1 @@
+"""Rules that make one adapter out of many, one a file."""

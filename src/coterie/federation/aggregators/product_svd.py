@@ -1,0 +1,138 @@
+"""The mean of the effective updates, at the best rank: FlexLoRA, arXiv:2402.11505; on stacked factors as in FLoRIST,
+arXiv:2506.09199, so that the dense product is never formed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from coterie.core.adapter import Adapter, Dense, LowRank, build
+from coterie.core.errors import UserError
+from coterie.core.protocols import Replies
+from coterie.federation.shelves import AGGREGATORS
+
+
+@AGGREGATORS.register("product_svd")
+@dataclass(frozen=True)
+class ProductSvd:
+    """Exact up to the current adapter's rank; clients may have different ranks.
+
+    The share of energy that the rank could not hold is logged as ``aggregate/discarded_energy``.
+    """
+
+    exact: ClassVar[bool] = True
+    mixed_ranks: ClassVar[bool] = True
+    linear: ClassVar[bool] = False
+
+    def init(self, adapter: Adapter) -> None:
+        return None
+
+    def apply(self, state: None, current: Adapter, replies: Replies) -> tuple[None, Adapter, Mapping[str, float]]:
+        updates = [update for _, update in replies.items() if update.weight > 0]
+        if not updates:
+            return None, current, {}
+        total = sum(update.weight for update in updates)
+        weights = [update.weight / total for update in updates]
+        adapter, discarded = mean_of_products([u.adapter for u in updates], weights, current)
+        return None, adapter, {"aggregate/discarded_energy": discarded}
+
+
+def mean_of_products(adapters: Sequence[Adapter], weights: Sequence[float], like: Adapter) -> tuple[Adapter, float]:
+    """``sum_k w_k scale_k b_k a_k`` for every part, at the ranks and scales of ``like``.
+
+    Args:
+        adapters: of one backbone and the same layers; ranks and scales may differ.
+        weights: may be negative, as in mixing.
+        like: its layout is the result's; its ``a`` fills directions that carry nothing yet.
+
+    Returns:
+        The adapter, and the share of the energy (squared singular values, all parts together) beyond its rank.
+
+    Raises:
+        UserError: if a layer is missing or of another shape.
+    """
+    pieces: list[tuple[Tensor, Tensor] | Tensor] = []
+    kept = lost = 0.0
+    for index, part in enumerate(like.layout.parts):
+        for adapter in adapters:
+            _require_same_layer(part, adapter, index)
+        if isinstance(part, Dense):
+            pieces.append(
+                sum((w * x.dense(index).double() for w, x in zip(weights, adapters, strict=True)), torch.tensor(0.0))
+            )
+            continue
+        bs, rows = [], []
+        for weight, adapter in zip(weights, adapters, strict=True):
+            b, a = adapter.factors(index)
+            theirs = adapter.layout.parts[index]
+            assert isinstance(theirs, LowRank)
+            bs.append(weight * theirs.scale * b.double())
+            rows.append(a.double())
+        old_a = like.factors(index)[1].double()
+        b, a, tail, energy = refactor(torch.cat(bs, 1), torch.cat(rows, 0), part.rank, old_a)
+        pieces.append((b / part.scale, a))
+        kept, lost = kept + energy - tail, lost + tail
+    return build(like.layout, pieces), lost / (kept + lost) if kept + lost > 0 else 0.0
+
+
+def refactor(bs: Tensor, rows: Tensor, rank: int, old_a: Tensor) -> tuple[Tensor, Tensor, float, float]:
+    """Closest factors of a given rank to ``bs @ rows``, by QR of the stacks and one small SVD.
+
+    Args:
+        bs: weighted, scaled factors side by side, ``(out, R)`` float64.
+        rows: factors below each other, ``(R, columns)`` float64.
+        rank: of the result.
+        old_a: ``(rank, columns)``; where the update carries nothing, ``b`` is zero and ``a`` keeps these directions,
+            because two zero factors would never receive a gradient again.
+
+    Returns:
+        ``(b, a, tail, energy)``: each factor carries the root of the singular values; ``tail`` is the squared error
+        and ``energy`` the squared norm of the product.
+    """
+    qb, rb = torch.linalg.qr(bs)
+    qa, ra = torch.linalg.qr(rows.T)
+    u, s, vt = torch.linalg.svd(rb @ ra.T, full_matrices=False)
+    energy = float(s.square().sum())
+    alive = int((s > s[0] * max(bs.shape[0], rows.shape[1]) * torch.finfo(s.dtype).eps).sum()) if energy > 0 else 0
+    p = min(rank, alive)
+    b, a = qb @ u[:, :p], vt[:p] @ qa.T
+    sign = torch.sign(b.gather(0, b.abs().argmax(0, keepdim=True))) if p else b[:1]  # fixed, so that runs repeat
+    root = s[:p].sqrt()
+    b, a = b * sign * root, a * sign.T * root[:, None]
+    if p < rank:
+        b = torch.cat([b, b.new_zeros(b.shape[0], rank - p)], 1)
+        a = torch.cat([a, _fresh_rows(a, old_a, rank - p)])
+    return b, a, float(s[p:].square().sum()), energy
+
+
+def _fresh_rows(a: Tensor, old_a: Tensor, count: int) -> Tensor:
+    """``count`` rows of the old factor made orthogonal to ``a``, at the old factor's mean length."""
+    length = float(old_a.norm(dim=1).mean()) or 1.0 / math.sqrt(old_a.shape[1])
+    rest = old_a
+    if len(a):
+        basis, _ = torch.linalg.qr(a.T)
+        rest = old_a - (old_a @ basis) @ basis.T
+    _u, _s, vt = torch.linalg.svd(rest, full_matrices=False)
+    if len(a) == 0:
+        return old_a[:count]
+    fresh = vt[:count]
+    if len(fresh) < count:  # fewer columns than rank: no direction is left
+        fresh = torch.cat([fresh, fresh.new_zeros(count - len(fresh), fresh.shape[1])])
+    return fresh * length
+
+
+def _require_same_layer(part: LowRank | Dense, adapter: Adapter, index: int) -> None:
+    parts = adapter.layout.parts
+    other = parts[index] if index < len(parts) else None
+    if isinstance(part, LowRank) and isinstance(other, LowRank):
+        if (part.name, part.out, part.columns) == (other.name, other.out, other.columns):
+            return
+    elif part == other:
+        return
+    raise UserError(f"adapters cannot be averaged: {part.name} is {part}, another adapter has {other}")

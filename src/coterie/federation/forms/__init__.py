@@ -1,0 +1,1 @@
+"""Forms of collaboration, one a file."""

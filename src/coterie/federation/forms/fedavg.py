@@ -1,0 +1,69 @@
+"""Federated averaging: McMahan et al., AISTATS 2017, arXiv:1602.05629, Algorithm 1, on adapters (FedGen-Edge)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+from coterie.core.adapter import Adapter
+from coterie.core.protocols import Aggregator, ClientId, Cohort, Keeping, Site
+from coterie.core.update import Update
+from coterie.core.work import Fit
+from coterie.federation.aggregators.mean import Mean
+from coterie.federation.keepings.none import Nothing
+from coterie.federation.shelves import AGGREGATORS, FORMS, KEEPINGS
+
+
+class State(NamedTuple):
+    """The global adapter, the aggregator's state and the last round's numbers."""
+
+    w: Adapter
+    agg: Any = None
+    numbers: Mapping[str, float] = {}
+
+
+@FORMS.register("fedavg")
+@dataclass(frozen=True)
+class FedAvg:
+    """One adapter for everybody, averaged each round.
+
+    Attributes:
+        aggregator: how the replies become one adapter.
+        keeping: what a client keeps for itself beside it.
+        fit: local training.
+    """
+
+    aggregator: Annotated[Aggregator, AGGREGATORS] = Mean()
+    keeping: Annotated[Keeping, KEEPINGS] = Nothing()
+    fit: Fit = Fit()
+
+    State = State
+
+    async def init(self, adapter: Adapter) -> State:
+        return State(adapter, self.aggregator.init(adapter))
+
+    async def enrol(self, state: State, newcomers: Cohort) -> State:
+        return state
+
+    async def round(self, state: State, cohort: Cohort) -> State:  # on the server
+        replies = await cohort.map(self.client_update, dict.fromkeys(cohort, state.w))
+        agg, w, numbers = self.aggregator.apply(state.agg, state.w, replies)
+        return State(w, agg, numbers)
+
+    async def client_update(self, site: Site, w: Adapter) -> Update:  # at each client
+        got = await site.fit(w, self.fit)
+        await self.keeping.after_round(site, w, self.fit)
+        return Update(got.adapter, weight=got.num_examples, numbers=got.numbers)
+
+    def serve(self, state: State, client: ClientId) -> Adapter:  # what is sent for keeping
+        return state.w
+
+    async def client_personal(self, site: Site, served: Adapter) -> Adapter | None:  # what is kept, at the site
+        return await self.keeping.keep(site, served, self.fit)
+
+    def strata(self, state: State) -> Mapping[ClientId, str]:
+        return {}
+
+    def adapters(self, state: State) -> Mapping[str, Adapter]:
+        return {"global": state.w}

@@ -1,0 +1,1 @@
+"""Ways of saying who belongs with whom, one a file."""

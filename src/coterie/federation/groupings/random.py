@@ -1,0 +1,39 @@
+"""Groups of given sizes, members drawn at random: the control that clustered training must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from coterie.core.errors import UserError
+from coterie.core.protocols import ClientId, Facts, Grouped
+from coterie.core.seeds import seed_for
+from coterie.federation.shelves import GROUPINGS
+
+
+@GROUPINGS.register("random")
+@dataclass(frozen=True)
+class Random:
+    """Shuffles clients into groups.
+
+    Attributes:
+        sizes: of the groups, as another grouping found them; they must add up to the number of clients.
+    """
+
+    sizes: tuple[int, ...] = (3, 3, 3, 3)
+
+    reads: ClassVar[str] = "nothing"
+
+    def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
+        clients = sorted(facts)
+        if sum(self.sizes) != len(clients):
+            raise UserError(
+                f"form.grouping.sizes: {list(self.sizes)} add up to {sum(self.sizes)}, not {len(clients)} clients"
+            )
+        order = np.random.default_rng(seed_for(seed, 0, "", "grouping")).permutation(len(clients))
+        names = [str(k) for k, size in enumerate(self.sizes) for _ in range(size)]
+        labels = {clients[i]: name for i, name in zip(order.tolist(), names, strict=True)}
+        return Grouped(dict(sorted(labels.items())), {"group/count": float(len(self.sizes))})

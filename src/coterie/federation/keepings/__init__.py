@@ -1,0 +1,1 @@
+"""What a client keeps for itself, one way a file."""

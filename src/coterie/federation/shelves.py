@@ -1,0 +1,11 @@
+"""The shelves of this room. A new thing is one new file in the folder named here."""
+
+from __future__ import annotations
+
+from coterie.core.protocols import Aggregator, Form, Grouping, Keeping
+from coterie.core.shelf import Shelf
+
+FORMS: Shelf[Form] = Shelf("coterie.federation.forms", "form")
+GROUPINGS: Shelf[Grouping] = Shelf("coterie.federation.groupings", "grouping")
+KEEPINGS: Shelf[Keeping] = Shelf("coterie.federation.keepings", "keeping")
+AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator")

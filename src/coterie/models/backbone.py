@@ -1,0 +1,75 @@
+"""What every backbone offers to the bank: one border, so that a new family is one new file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from coterie.core.adapter import Layout
+
+Rows = Mapping[str, Tensor]
+"""Tensors whose first dimension counts rows: examples, or rows of a batch."""
+
+
+class Backbone(Protocol):
+    """A frozen generative model.
+
+    Attributes:
+        digest: twelve hexadecimal digits of weights and configuration; adapters are bound to it.
+        network: the module that holds the adapted layers; its parameters never change.
+        side: height and width of a picture in pixels.
+        num_parameters: of the network.
+    """
+
+    digest: str
+    network: nn.Module
+    side: int
+    num_parameters: int
+
+    def layout(self, rank: int, alpha: float, targets: str) -> Layout:
+        """The adapter's layout for a choice of layers."""
+        ...
+
+    def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
+        """Everything constant about examples ``(n, side, side, 3)``, computed once: latents, encoded captions."""
+        ...
+
+    def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
+        """One training batch: which examples, noise, noise levels, dropped captions; all from the generator."""
+        ...
+
+    def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
+        """Held-out rows ``(n * levels)``, example-major, level by level from clean to noisy, with fixed noise."""
+        ...
+
+    def losses(self, rows: Rows) -> Tensor:
+        """Loss of every row, float32 ``(n,)``; rows never influence each other."""
+        ...
+
+    def encode(self, prompts: Sequence[str]) -> Rows:
+        """Prompts as the network wants them."""
+        ...
+
+    def pooled(self, texts: Sequence[str]) -> Tensor:
+        """One unit vector a text, ``(n, width)``: what a wish looks like on the wire."""
+        ...
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        """The start of a picture for every seed, each from its own stream."""
+        ...
+
+    def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
+        """One denoising step of rows at their own noise levels ``(n,)`` under their own guidance ``(n,)``.
+
+        Calls ``network`` once with ``2 n`` rows, row ``i`` beside its unconditional twin at ``2 i + 1``.
+        """
+        ...
+
+    def finish(self, x: Tensor) -> NDArray[np.uint8]:
+        """Pixels ``(n, side, side, 3)``."""
+        ...

@@ -1,0 +1,1 @@
+"""Backbones, one family a file: settings on the shelf, and ``load`` makes the model."""

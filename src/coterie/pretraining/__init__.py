@@ -1,0 +1,1 @@
+"""How the embedded backbone was made: public drawings, scenes made from them, and the training loop."""

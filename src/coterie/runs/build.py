@@ -1,0 +1,203 @@
+"""The composition root: from a recipe to live objects. No algorithm, no loop."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coterie.bank.bank import Bank
+from coterie.bank.memory import width_for
+from coterie.core.adapter import Layout
+from coterie.core.errors import UserError
+from coterie.core.protocols import Facts
+from coterie.core.seeds import seed_for
+from coterie.data import partition
+from coterie.data.population import ClientData, Population, pooled
+from coterie.data.sources.studio import Studio
+from coterie.data.sources.studio import population as studio_population
+from coterie.data.table import Table
+from coterie.engines.keeper import Keeper
+from coterie.engines.site import Belongings, House, SiteHost
+from coterie.engines.workshop import Workshop
+from coterie.evals.held_out import HeldOut
+from coterie.evals.pictures import Painter
+from coterie.models.backbone import Backbone
+from coterie.runs.recipe import Engine, Recipe, digest_of
+from coterie.wire.envelope import Header
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+PROCESS_BYTES = 650 * 10**6  # an interpreter with torch, diffusers, transformers and the text encoder
+LARGEST_WIDTH = 6  # beyond this the curve of the bank is flat at eight pictures a client
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What one process needs to play a run or a part of it."""
+
+    recipe: Recipe
+    population: Population
+    backbone: Backbone
+    layout: Layout
+    header: Header
+    workshop: Workshop
+    hosts: Mapping[str, SiteHost]
+    facts: Mapping[str, Facts]
+
+
+def population_of(recipe: Recipe, side: int) -> Population:
+    """The people of a recipe."""
+    data = recipe.data
+    if isinstance(data.source, Studio) and (data.partition, data.column) == ("column", "person"):
+        people = studio_population()
+    else:
+        people = _shared_out(recipe, data.source.read(side))
+    if data.pool != "none":
+        people = pooled(people, by_style=data.pool == "style")
+    empty = [name for name, client in people.clients.items() if not len(client.train)]
+    if empty:
+        raise UserError(f"data: {empty[0]} has no training pictures; give them some or leave them out")
+    return people
+
+
+def _shared_out(recipe: Recipe, table: Table) -> Population:
+    data = recipe.data
+    seed = seed_for(recipe.seed, 0, "", "partition")
+    shares = {
+        "column": lambda: partition.by_column(table, data.column),
+        "dirichlet": lambda: partition.dirichlet(table, data.column, data.alpha, data.num_clients, seed),
+        "iid": lambda: partition.iid(table, data.num_clients, seed),
+        "pooled": lambda: partition.pooled(table),
+    }[data.partition]()
+    clients = {}
+    for name, rows in shares.items():
+        train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
+        truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
+        style = truths.pop() if len(truths) == 1 else None
+        wishes = {data.wish: table.columns["wish"][rows[0]]} if "wish" in table.columns else {}
+        clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
+    captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
+    return Population(clients, tuple(captions[:8]))
+
+
+def resolve(recipe: Recipe, num_clients: int) -> Recipe:
+    """The recipe with nothing left to chance or to the machine: width, type and workers as numbers."""
+    engine = recipe.engine
+    dtype = engine.dtype
+    if dtype == "auto":
+        dtype = "bf16" if _computes_in_bf16() else "fp32"
+    workers = min(os.cpu_count() or 1, num_clients) if engine.workers < 0 else engine.workers
+    if workers == 1:
+        workers = 0
+    memory = memory_bytes(engine.memory)
+    width = engine.width
+    if not width:
+        backbone = recipe.backbone.load(_DTYPES[dtype], recipe.tokens)
+        layout = recipe.method.layout(backbone)
+        share = max(0, memory - PROCESS_BYTES) // max(1, workers)
+        each = -(-num_clients // max(1, workers))
+        batch = getattr(recipe.form, "fit").batch  # noqa: B009 - every form of ours trains
+        width = min(
+            LARGEST_WIDTH, width_for(int(share - (PROCESS_BYTES if workers else 0)), backbone, layout, batch, each)
+        )
+    changes = {"dtype": dtype, "workers": workers, "width": width, "tokens": recipe.tokens}
+    prompts = recipe.pictures.prompts
+    return recipe.model_copy(
+        update={
+            "engine": Engine(**{**engine.model_dump(), **changes}),
+            "pictures": recipe.pictures.model_copy(update={"prompts": prompts}),
+        }
+    )
+
+
+def header_of(recipe: Recipe, backbone_digest: str) -> Header:
+    """What every message of the run says."""
+    codec = getattr(type(recipe.codec), "shelf_name", "raw")
+    return Header(run=recipe.name, backbone=backbone_digest, recipe=digest_of(recipe), codec=codec)
+
+
+def assemble(
+    recipe: Recipe, folder: Path, only: Callable[[int], bool] = lambda index: True, progress: Any = None
+) -> Assembly:
+    """Live objects for a resolved recipe.
+
+    Args:
+        recipe: resolved.
+        folder: of the run; sites live below it.
+        only: which clients, by their index in order of ids, are hosted here.
+        progress: see ``Workshop``.
+    """
+    backbone = load_backbone(recipe)
+    layout = recipe.method.layout(backbone)
+    people = population_of(recipe, backbone.side)
+    header = header_of(recipe, backbone.digest)
+    prompts = recipe.pictures.prompts or people.prompts
+    owners = (
+        recipe.form, HeldOut(), Keeper(recipe.form), Painter(tuple(prompts), recipe.evaluation.copies, recipe.seed),
+    )  # fmt: skip
+    house = House(header, (layout,), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
+    hosts = {
+        name: SiteHost(_belongings(recipe, backbone, people, name, folder), house)
+        for index, name in enumerate(sorted(people.clients))
+        if only(index)
+    }
+    facts = {name: Facts(len(c.train), c.style) for name, c in sorted(people.clients.items())}
+    bank = Bank(backbone, layout, recipe.engine.width)
+    more = {} if progress is None else {"progress": progress}
+    workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
+    return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)
+
+
+def load_backbone(recipe: Recipe) -> Backbone:
+    """The frozen model in the type the recipe says."""
+    torch.set_num_threads(1)
+    return recipe.backbone.load(_DTYPES[recipe.engine.dtype], recipe.tokens)
+
+
+def _belongings(recipe: Recipe, backbone: Backbone, people: Population, name: str, folder: Path) -> Belongings:
+    client = people.clients[name]
+    wish = client.wishes.get(recipe.data.wish, "")
+    before = f"{wish} " if recipe.data.prompt == "wish" and wish else ""
+
+    def told(table: Table) -> list[str]:
+        return [before + caption for caption in table.captions]
+
+    tests = {"own": client.held_out}
+    if client.style is not None:
+        tests["style"] = people.held_out_of_style(client.style)
+    seed = seed_for(recipe.seed, 0, "", "held-out")
+    levels = recipe.evaluation.levels
+    return Belongings(
+        client=name,
+        folder=folder / "sites" / name,
+        train=backbone.prepare(client.train.pixels, told(client.train)),
+        tests={
+            test: backbone.fixed(backbone.prepare(table.pixels, told(table)), levels, seed)
+            for test, table in tests.items()
+            if len(table)
+        },
+        levels=levels,
+        wish=wish,
+        pixels=client.train.pixels,
+        held_out=(client.held_out.pixels, tuple(told(client.held_out))),
+    )
+
+
+def memory_bytes(text: str) -> int:
+    """Bytes of a size like ``3GB`` or ``800 MiB``."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", text, re.IGNORECASE)
+    if not match:
+        raise UserError(f"engine.memory: {text!r} is no size; wanted a number and a unit, like 3GB")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _computes_in_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

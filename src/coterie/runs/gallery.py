@@ -1,0 +1,54 @@
+"""Pictures that the server draws from what it publishes: base, clusters, hybrids, and progress after each round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coterie.core.adapter import Adapter
+from coterie.engines.trampoline import Work
+from coterie.models.png import png_bytes
+from coterie.runs.folder import RunFolder
+
+HYBRID_WEIGHTS = (0.75, 0.5, 0.25)
+MOST_PAIRS = 6
+Mix = tuple[tuple[Adapter, float], ...]
+
+
+async def draw_all(
+    folder: RunFolder, prompts: Sequence[str], adapters: Mapping[str, Adapter], seed: int, hybrids: bool
+) -> None:
+    """The fixed prompts by the bare backbone and by every published adapter, and mixes of pairs of clusters.
+
+    Files: ``pictures/base/NN.png``, ``pictures/NAME/NN.png`` and, for a pair and a weight of its first,
+    ``pictures/hybrid/A+B/75/NN.png``.
+    """
+    rows: dict[str, Mix] = {"base": (), **{name: ((adapter, 1.0),) for name, adapter in adapters.items()}}
+    if hybrids:
+        for one, other in list(combinations(sorted(adapters), 2))[:MOST_PAIRS]:
+            for weight in HYBRID_WEIGHTS:
+                mix = ((adapters[one], weight), (adapters[other], 1 - weight))
+                rows[f"hybrid/{one}+{other}/{round(100 * weight)}"] = mix
+    await draw(folder, "pictures", prompts, rows, seed)
+
+
+async def draw_round(
+    folder: RunFolder, round: int, prompts: Sequence[str], adapters: Mapping[str, Adapter], seed: int
+) -> None:
+    """The first two prompts by every published adapter: what a person watches while a run goes on."""
+    rows: dict[str, Mix] = {name: ((adapter, 1.0),) for name, adapter in adapters.items()}
+    await draw(folder, f"pictures/rounds/{round:03d}", prompts[:2], rows, seed)
+
+
+async def draw(folder: RunFolder, where: str, prompts: Sequence[str], rows: Mapping[str, Mix], seed: int) -> None:
+    """Each prompt by each mix, a prompt always from the same noise, so that pictures differ by the adapter alone."""
+    requests = [(p, mix, seed + i) for mix in rows.values() for i, p in enumerate(prompts)]
+    if not requests:
+        return
+    drawn: NDArray[np.uint8] = await Work("sample", "server", requests)
+    for index, picture in enumerate(drawn):
+        name = list(rows)[index // len(prompts)]
+        folder.write(f"{where}/{name}/{index % len(prompts):02d}.png", png_bytes(picture))

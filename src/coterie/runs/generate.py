@@ -1,0 +1,120 @@
+"""Pictures after a run: with one person's adapter, one of the server's, or a weighted mix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coterie.core.adapter import Adapter
+from coterie.core.errors import UserError, nearest
+from coterie.engines.disk import write_bytes
+from coterie.models.peft_files import read_peft
+from coterie.models.png import png_bytes, sheet
+from coterie.runs.folder import RunFolder, open_run
+from coterie.runs.recipe import read_recipe
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to draw; at most one of ``client``, ``cluster`` and ``mix``."""
+
+    prompt: str
+    client: str | None = None
+    cluster: str | None = None
+    mix: str | None = None
+    seed: int = 0
+    n: int = 8
+    steps: int = 24
+    guidance: float = 3.0
+    note_prompt: bool = False
+
+
+def adapter_folders(folder: RunFolder) -> dict[str, Path]:
+    """Where adapters lie, by the name they are asked for: the server's own, then what each person keeps."""
+    found = {p.name: p for p in sorted((folder.server / "adapters").glob("*")) if p.is_dir()}
+    for site in sorted((folder.path / "sites").glob("*")):
+        kept = [site / "adapters" / name for name in ("personal", "served")]
+        for path in kept:
+            if path.is_dir():
+                found.setdefault(site.name, path)
+    return found
+
+
+def adapter_rows(path: Path) -> list[dict[str, Any]]:
+    """One row for every adapter of a run."""
+    folder = open_run(path)
+    rows = []
+    for name, where in adapter_folders(folder).items():
+        adapter = read_peft(where)
+        num_bytes = (where / "adapter_model.safetensors").stat().st_size
+        kind = "server" if folder.server in where.parents else where.name
+        rows.append(
+            {
+                "name": name, "kind": kind, "parameters": adapter.layout.size, "bytes": num_bytes,
+                "backbone": adapter.layout.backbone, "digest": adapter.digest, "folder": str(where),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def draw(path: Path, wanted: Wanted, out: Path) -> Path:
+    """Writes ``n`` PNG files and a contact sheet; returns the sheet.
+
+    Every file says which backbone and adapters made it, with seed, steps and guidance; the prompt only if asked.
+
+    Raises:
+        UserError: if the run has no such adapter, the mix cannot be read, or the adapter is of another backbone.
+    """
+    from coterie.bank.bank import Bank
+    from coterie.bank.denoise import Request, sample
+    from coterie.runs.build import load_backbone
+
+    folder = open_run(path)
+    recipe = read_recipe(folder.server / "recipe.toml")
+    names = _names(wanted)
+    backbone = load_backbone(recipe)
+    mix = tuple((_adapter(folder, name, backbone.digest), weight) for name, weight in names)
+    bank = Bank(backbone, recipe.method.layout(backbone), recipe.engine.width)
+    requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance) for i in range(wanted.n)]
+    pictures = sample(bank, requests, bank.width)
+    notes = {
+        "coterie:backbone": backbone.digest,
+        "coterie:adapters": ", ".join(f"{a.digest} x {w:g}" for a, w in mix) or "none",
+        "coterie:steps": str(wanted.steps),
+        "coterie:guidance": f"{wanted.guidance:g}",
+        **({"coterie:prompt": wanted.prompt} if wanted.note_prompt else {}),
+    }
+    for i, picture in enumerate(pictures):
+        seed = wanted.seed + i
+        write_bytes(out / f"seed-{seed:04d}.png", png_bytes(picture, {**notes, "coterie:seed": str(seed)}))
+    rows = [list(pictures[i : i + 8]) for i in range(0, len(pictures), 8)]
+    write_bytes(out / "sheet.png", png_bytes(sheet(rows, scale=4), notes))
+    return out / "sheet.png"
+
+
+def _names(wanted: Wanted) -> list[tuple[str, float]]:
+    given = [x for x in (wanted.client, wanted.cluster, wanted.mix) if x is not None]
+    if len(given) > 1:
+        raise UserError("give only one of --client, --cluster and --mix")
+    if wanted.mix is None:
+        return [(name, 1.0) for name in given]
+    pairs = []
+    for item in wanted.mix.split(","):
+        name, _, weight = item.partition("=")
+        try:
+            pairs.append((name.strip(), float(weight)))
+        except ValueError as error:
+            raise UserError(f"--mix {wanted.mix}: {item!r} is no name=weight, like cluster-0=0.6") from error
+    return pairs
+
+
+def _adapter(folder: RunFolder, name: str, backbone: str) -> Adapter:
+    found = adapter_folders(folder)
+    if name not in found:
+        if not found:
+            raise UserError(
+                f"{folder.path}: this run has no adapters yet; finish it with: coterie run --resume {folder.path}"
+            )
+        raise UserError(f"{folder.path}: no adapter is called {name!r}{nearest(name, found)}")
+    return read_peft(found[name], backbone)

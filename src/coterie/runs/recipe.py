@@ -1,0 +1,306 @@
+"""The recipe: everything that decides a run, in one TOML file. Unknown keys are errors, with the nearest right name."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coterie.core.errors import UserError
+from coterie.core.protocols import Form
+from coterie.core.shelf import Problems, validated
+from coterie.data.shelf import SOURCES, Source
+from coterie.federation.shelves import FORMS
+from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
+from coterie.wire.codec import CODECS, Codec
+
+
+class Settings(BaseModel):
+    """A table of a recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Data(Settings):
+    """Whose pictures, and how they are shared out.
+
+    Attributes:
+        source: where pictures come from.
+        partition: how clients share them: ``column``, ``dirichlet``, ``iid`` or ``pooled``.
+        column: names the client (``column``) or the label that is shared out unevenly (``dirichlet``).
+        num_clients: for ``dirichlet`` and ``iid``.
+        alpha: of the Dirichlet distribution: small makes clients unlike each other.
+        held_out: share of a client's pictures kept for evaluation, where the source does not say.
+        pool: one client for all (``all``) or for each true group (``style``): central training, simulation only.
+        truth_column: the true group of a client, for the grouping ``oracle`` and the evaluation.
+        wish: which of a person's wishes is used.
+        prompt: what is shown to the model: the ``caption``, or the ``wish`` before every caption.
+    """
+
+    source: Annotated[Source, SOURCES] = Field(default_factory=lambda: SOURCES.build("studio"))
+    partition: Literal["column", "dirichlet", "iid", "pooled"] = "column"
+    column: str = "person"
+    num_clients: int = Field(4, ge=1)
+    alpha: float = Field(0.3, gt=0)
+    held_out: float = Field(0.25, ge=0, lt=1)
+    pool: Literal["none", "all", "style"] = "none"
+    truth_column: str = "style"
+    wish: Literal["named", "paraphrased", "purpose"] = "named"
+    prompt: Literal["caption", "wish"] = "caption"
+
+
+class Rounds(Settings):
+    """Who takes part.
+
+    Attributes:
+        share: of the clients asked in each round; every cluster is asked.
+        quorum: smallest share of the asked clients that must answer.
+        sealed: the server reads only sums of replies; refused by rules that need single ones.
+    """
+
+    share: float = Field(1.0, gt=0, le=1)
+    quorum: float = Field(0.5, ge=0, le=1)
+    sealed: bool = False
+
+
+class Engine(Settings):
+    """Where clients run, and with which numerics; resolved once, so that a run repeats bit by bit on its machine.
+
+    Attributes:
+        workers: processes of one thread each; 0 is this one process, -1 one for each core.
+        memory: that all processes together may use, like ``3GB``.
+        width: clients in one pass of the bank; 0 chooses by memory.
+        dtype: ``fp32``, ``bf16``, or ``auto`` for bf16 where the processor computes in it.
+        tokens: width of an encoded caption; 0 is 24, or 48 with the wish before it.
+    """
+
+    workers: int = Field(-1, ge=-1, le=64)
+    memory: str = "3GB"
+    width: int = Field(0, ge=0, le=64)
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    tokens: int = Field(0, ge=0, le=48)
+
+
+class Evaluation(Settings):
+    """What is measured on held-out pictures.
+
+    Attributes:
+        levels: noise levels of every held-out picture; reported in four groups, so a multiple of four.
+        every: rounds between evaluations of the served adapters.
+        copies: held-out captions drawn for each person to look for copies; 0 leaves that out.
+    """
+
+    levels: int = Field(4, ge=4, multiple_of=4)
+    every: int = Field(1, ge=1)
+    copies: int = Field(8, ge=0)
+
+
+class Pictures(Settings):
+    """What is drawn for the report.
+
+    Attributes:
+        prompts: fixed captions; empty takes the source's own.
+        steps: denoising steps.
+        guidance: scale of classifier-free guidance.
+        hybrids: whether mixes of pairs of clusters are drawn.
+        every: rounds between pictures drawn during training.
+    """
+
+    prompts: tuple[str, ...] = ()
+    steps: int = Field(16, ge=1)
+    guidance: float = Field(3.0, ge=1)
+    hybrids: bool = True
+    every: int = Field(1, ge=1)
+
+
+class Recipe(Settings):
+    """A whole run.
+
+    Attributes:
+        name: of the run.
+        seed: of every draw.
+        rounds: of training; enrolment is round 0.
+        form: the shape of collaboration.
+        data: whose pictures.
+        backbone: the frozen model.
+        method: what is trained.
+        codec: how adapters are written on the wire.
+        cohort: who takes part.
+        engine: where it runs.
+        evaluation: what is measured.
+        pictures: what is drawn.
+        control: a second run with these keys changed, shown beside the first.
+    """
+
+    name: str = Field("studio", pattern=r"^[A-Za-z0-9._-]+$")
+    seed: int = Field(0, ge=0)
+    rounds: int = Field(3, ge=0)
+    form: Annotated[Form, FORMS] = Field(default_factory=lambda: FORMS.build("clustered"))
+    data: Data = Data()
+    backbone: Annotated[BackboneSettings, BACKBONES] = Field(default_factory=lambda: BACKBONES.build("doodle"))
+    method: Annotated[Method, METHODS] = Field(default_factory=lambda: METHODS.build("lora"))
+    codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
+    cohort: Rounds = Rounds()
+    engine: Engine = Engine()
+    evaluation: Evaluation = Evaluation()
+    pictures: Pictures = Pictures()
+    control: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        return self.engine.tokens or (48 if self.data.prompt == "wish" else 24)
+
+
+def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
+    """The recipe of a file, or the embedded quick start, with ``a.b=c`` settings laid over it.
+
+    Raises:
+        UserError: with the file, the key, what is wrong and the nearest right name.
+    """
+    if path is None:
+        text, where = files("coterie").joinpath("recipes/quickstart.toml").read_text(), "quickstart.toml"
+    else:
+        where = str(path)
+        try:
+            text = path.read_text()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise UserError(f"{path}: no such recipe; run without one for the quick start") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: the recipe cannot be read: {error}") from error
+    try:
+        plain = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{where}: not TOML: {error}") from error
+    for item in sets:
+        lay_over(plain, *_setting(item))
+    return make_recipe(plain, where)
+
+
+def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe from plain values; ``where`` begins every complaint."""
+    try:
+        recipe: Recipe = validated(Recipe, plain, "")
+        if recipe.control:
+            validated(Recipe, merged(plain, recipe.control), "control")
+    except Problems as problems:
+        raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
+    return recipe
+
+
+def control_of(recipe: Recipe) -> Recipe | None:
+    """The control run's recipe, or None."""
+    if not recipe.control:
+        return None
+    plain = as_plain(recipe)
+    changes = plain.pop("control")
+    control: Recipe = validated(Recipe, merged(plain, {"name": "control", **changes}), "control")
+    return control
+
+
+def merged(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """One tree of settings over another. A table with another ``name`` replaces the old one but inherits ``fit``."""
+    out = {key: value for key, value in plain.items() if key != "control"}
+    for key, value in changes.items():
+        old = out.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            other = "name" in value and value["name"] != old.get("name")
+            kept = {"fit": old["fit"]} if other and "fit" in old and key == "form" else {}
+            out[key] = {**kept, **value} if other else merged(old, value)
+        else:
+            out[key] = value
+    return out
+
+
+def lay_over(plain: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key in a tree of settings."""
+    *tables, last = key.split(".")
+    for table in tables:
+        inner = plain.setdefault(table, {})
+        if isinstance(inner, str):  # ``form = "fedavg"`` is short for a table with a name
+            inner = plain[table] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise UserError(f"--set {key}: {table} is not a table")
+        plain = inner
+    plain[last] = value
+
+
+def _setting(item: str) -> tuple[str, Any]:
+    key, sign, text = item.partition("=")
+    if not sign or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", key.strip()):
+        raise UserError(f"--set {item}: wanted key=value, like --set form.fit.steps=8")
+    try:
+        return key.strip(), tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), text  # a bare word is a string
+
+
+def as_plain(thing: Any) -> Any:
+    """Settings as plain values that TOML can hold and ``make_recipe`` reads back to the same recipe."""
+    if isinstance(thing, BaseModel):
+        return {name: as_plain(getattr(thing, name)) for name in type(thing).model_fields}
+    if is_dataclass(thing) and not isinstance(thing, type):
+        plain = {"name": thing.shelf_name} if hasattr(thing, "shelf_name") else {}
+        values = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
+        return plain | {name: as_plain(value) for name, value in values.items() if value is not None}
+    if isinstance(thing, Mapping):
+        return {str(key): as_plain(value) for key, value in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [as_plain(item) for item in thing]
+    return str(thing) if isinstance(thing, Path) else thing
+
+
+def digest_of(recipe: Recipe) -> str:
+    """Twelve hexadecimal digits of all that decides numbers: not the name, nor where the clients run."""
+    plain = as_plain(recipe)
+    for key in ("name", "control"):
+        plain.pop(key)
+    for key in ("workers", "memory"):
+        plain["engine"].pop(key)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def meanings(thing: Any) -> dict[str, str]:
+    """One line for each setting of a model or dataclass, from the ``Attributes:`` of its docstring."""
+    text = inspect.getdoc(type(thing)) or ""
+    _, _, listed = text.partition("Attributes:\n")
+    found: dict[str, str] = {}
+    last = ""
+    for line in listed.splitlines():
+        start = re.match(r"    (\w+): (.*)", line)
+        if start:
+            last = start[1]
+            found[last] = start[2]
+        elif last and line.startswith("        "):
+            found[last] += " " + line.strip()
+    return found
+
+
+def annotated_toml(thing: Any, name: str = "") -> str:
+    """The resolved settings as TOML, a comment with its meaning on every line."""
+    import tomli_w
+
+    lines, tables = [f"[{name}]"] if name else [], []
+    notes = meanings(thing)
+    plain = as_plain(thing)
+    for key, value in plain.items():
+        child = getattr(thing, key, None)
+        if isinstance(value, dict):
+            if value:
+                label = f"{name}.{key}" if name else key
+                tables.append(
+                    annotated_toml(child, label) if not isinstance(child, dict) else tomli_w.dumps({label: value})
+                )
+            continue
+        text = tomli_w.dumps({key: value}).strip().replace("\n", " ")
+        note = notes.get(key, "which one it is" if key == "name" else "")
+        lines.append(f"{text:<34}# {note}" if note else text)
+    return "\n".join(lines) + "\n" + "".join("\n" + table for table in tables)

@@ -1,0 +1,173 @@
+"""Plays a recipe in a folder: the one function behind ``coterie run``, and ``coterie.run`` in Python."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from coterie.core.adapter import Layout
+from coterie.core.errors import UserError
+from coterie.core.protocols import Facts
+from coterie.core.seeds import seed_for
+from coterie.engines.cohort import Terms
+from coterie.engines.inprocess import InProcess
+from coterie.engines.trampoline import run as trampoline
+from coterie.engines.workers import Staffed, Workers
+from coterie.runs.build import Assembly, assemble, header_of, population_of, resolve
+from coterie.runs.folder import RunFolder
+from coterie.runs.loop import Loop, Tell
+from coterie.runs.recipe import Recipe, annotated_toml, as_plain, control_of, digest_of, make_recipe, read_recipe
+
+Progress = Callable[[str, int, int], None]
+
+
+def start(recipe: Recipe, path: Path, tell: Tell | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """A new run in an empty folder.
+
+    Args:
+        recipe: as read; it is resolved here and written to the folder.
+        path: of the run; must not be a run yet.
+        tell: called with every event, beside the journal.
+        progress: called with a kind of work, steps done and steps in all.
+
+    Returns:
+        What ``server/results.json`` holds.
+
+    Raises:
+        UserError: for anything a user can put right.
+    """
+    folder = RunFolder(path)
+    if folder.exists:
+        raise UserError(f"{path}: there is a run already; go on with: coterie run --resume {path}")
+    people = population_of(recipe, 32)
+    resolved = resolve(recipe, len(people.clients))
+    prompts = resolved.pictures.prompts or people.prompts
+    resolved = resolved.model_copy(
+        update={"pictures": resolved.pictures.model_copy(update={"prompts": tuple(prompts)})}
+    )
+    folder.lock()
+    folder.write("recipe.toml", annotated_toml(resolved))
+    folder.write_json("environment.json", environment())
+    folder.unlock()
+    return resume(path, tell, progress)
+
+
+def resume(path: Path, tell: Tell | None = None, progress: Progress | None = None) -> dict[str, Any]:
+    """Plays what is left of a run, and of its control; a finished run is left as it is."""
+    folder = RunFolder(path)
+    recipe = read_recipe(folder.server / "recipe.toml")
+    results = _play(recipe, path, "run", tell, progress)
+    control = control_of(recipe)
+    if control is not None:
+        _play(control, path / "control", "control", tell, progress)
+    return results
+
+
+def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Progress | None) -> dict[str, Any]:
+    folder = RunFolder(path)
+    folder.lock()
+    try:
+        done = folder.read_json("results.json")
+        if done is not None and done["recipe"] == digest_of(recipe):
+            return dict(done)
+        if not folder.exists:
+            folder.write("recipe.toml", annotated_toml(recipe))
+            folder.write_json("environment.json", environment())
+
+        def heard(event: str, **fields: Any) -> None:
+            folder.journal(event, time=round(time.time(), 3), **fields)
+            if tell is not None:
+                tell(event, arm=arm, **fields)
+
+        heard("started", rounds=recipe.rounds, form=type(recipe.form).shelf_name, recipe=digest_of(recipe))  # type: ignore[attr-defined]
+        began = time.monotonic()
+        with playing(recipe, path, heard, progress) as (loop, do):
+            results = trampoline(loop.play(), do)
+        results |= {
+            "recipe": digest_of(recipe), "form": type(recipe.form).shelf_name, "seed": recipe.seed,  # type: ignore[attr-defined]
+            "rounds": recipe.rounds, "seconds": round(time.monotonic() - began, 2),
+        }  # fmt: skip
+        folder.write_json("results.json", results)
+        heard("finished", seconds=results["seconds"])
+        return results
+    finally:
+        folder.unlock()
+
+
+@contextlib.contextmanager
+def playing(recipe: Recipe, path: Path, tell: Tell, progress: Progress | None = None) -> Iterator[tuple[Loop, Any]]:
+    """The loop of a run and what does its work: this process, or workers that end with the block."""
+    folder = RunFolder(path)
+    if recipe.engine.workers == 0:
+        parts = assemble(recipe, path, progress=progress)
+        terms = terms_of(recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell)
+        yield loop_of(recipe, terms, tests_of(parts), folder), parts.workshop.do
+        return
+    count = recipe.engine.workers
+    with Workers(functools.partial(staff, as_plain(recipe), str(path), count), count, progress or _silent) as workers:
+        facts = {c: Facts(**plain) for hello in workers.hellos for c, plain in hello["facts"].items()}
+        terms = terms_of(
+            recipe, workers.hellos[0]["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell
+        )
+        yield loop_of(recipe, terms, workers.hellos[0]["tests"], folder), workers.do
+
+
+def staff(plain: Mapping[str, Any], path: str, count: int, number: int, progress: Progress) -> Staffed:
+    """A worker's side of a run: every ``count``-th client, beginning with ``number``."""
+    recipe = make_recipe(plain, "recipe.toml")
+    parts = assemble(recipe, Path(path), lambda index: index % count == number, progress)
+    facts = {c: {"num_examples": f.num_examples, "truth": f.truth} for c, f in parts.facts.items()}
+    hello = {"facts": facts, "backbone": parts.backbone.digest, "tests": list(tests_of(parts))}
+    return Staffed(parts.workshop, parts.hosts, parts.layout, hello)
+
+
+def tests_of(parts: Assembly) -> tuple[str, ...]:
+    """Names of the test sets that every site has."""
+    names = [set(host.belongings.tests) for host in parts.hosts.values()]
+    return tuple(sorted(set.intersection(*names))) if names else ()
+
+
+def terms_of(
+    recipe: Recipe, backbone: str, layout: Layout, courier: Any, facts: Mapping[str, Facts], tell: Tell
+) -> Terms:
+    """What holds for all exchanges of a run."""
+    return Terms(
+        header=header_of(recipe, backbone), courier=courier, layouts=(layout,), codec=recipe.codec, facts=facts,
+        seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
+    )  # fmt: skip
+
+
+def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], folder: RunFolder) -> Loop:
+    """The loop of a run, at its beginning."""
+    begin = terms.layouts[0].start(seed_for(recipe.seed, 0, "", "adapter"))
+    return Loop(recipe, folder, terms, begin, tuple(tests), terms.tell)
+
+
+def _silent(kind: str, done: int, total: int) -> None:
+    return None
+
+
+def environment() -> dict[str, Any]:
+    """What ran: versions and the machine's kind, nothing that names a person or a place."""
+    packages = ("coterie", "torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
+    versions = {}
+    for name in packages:
+        with contextlib.suppress(Exception):
+            versions[name] = version(name)
+    return {
+        "python": platform.python_version(), "machine": platform.machine(), "system": platform.system(),
+        "packages": versions, "implementation": sys.implementation.name,
+    }  # fmt: skip
+
+
+def dumps(value: Any) -> str:
+    """JSON on one line."""
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,77 @@
+"""What ``coterie list`` and ``coterie show`` say about run folders, as plain values."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from coterie.core.errors import UserError
+from coterie.runs.folder import RunFolder, open_run
+
+
+def summaries(root: Path) -> list[dict[str, Any]]:
+    """One row for every run directly below a folder, by name.
+
+    Raises:
+        UserError: if the folder is not there.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; runs are made with: coterie run")
+    return [_summary(RunFolder(path)) for path in sorted(root.iterdir()) if RunFolder(path).exists]
+
+
+def details(path: Path) -> dict[str, Any]:
+    """Facts of one run, and a row for every person."""
+    folder = open_run(path)
+    results = folder.read_json("results.json")
+    facts = _summary(folder)
+    if results is None:
+        return {"facts": facts, "people": []}
+    facts |= {
+        "clusters": len(set(results["clusters"].values())) or None,
+        "uplink_bytes_per_person_and_round": _uplink(results),
+        "seconds": results["seconds"],
+        "failures": sorted(results["failures"]),
+    }
+    people = []
+    for client, known in results["clients"].items():
+        row: dict[str, Any] = {
+            "person": client,
+            "examples": known["examples"],
+            "cluster": results["clusters"].get(client),
+        }
+        for test in ("own", "style"):
+            base = _loss(results["history"], client, test, "base")
+            for adapter in ("served", "personal"):
+                loss = _loss(results["final"], client, test, adapter)
+                row[f"{test}/{adapter}"] = None if base is None or loss is None else 1 - loss / base
+        row["copies"] = f"{results['copies'][client]['copies']} of {results['copies'][client]['pictures']}"
+        people.append(row)
+    return {"facts": facts, "people": people}
+
+
+def _summary(folder: RunFolder) -> dict[str, Any]:
+    recipe = tomllib.loads((folder.server / "recipe.toml").read_text())
+    rounds = [event["round"] for event in folder.events() if event["event"] == "round_done"]
+    finished = (folder.server / "results.json").is_file()
+    return {
+        "run": str(folder.path),
+        "form": recipe["form"]["name"],
+        "backbone": recipe["backbone"]["name"],
+        "rounds": f"{max([0, *rounds])}/{recipe['rounds']}",
+        "seed": recipe["seed"],
+        "state": "finished" if finished else "stopped: coterie run --resume",
+    }
+
+
+def _loss(scores: list[dict[str, Any]], client: str, test: str, adapter: str) -> float | None:
+    wanted = (client, test, adapter)
+    found = [s["loss"] for s in scores if (s["client"], s["test"], s["adapter"]) == wanted]
+    return found[-1] if found else None
+
+
+def _uplink(results: dict[str, Any]) -> int:
+    sent = sum(row[6] for row in results["bytes"] if row[2] == "up" and row[4] == "train" and not row[5])
+    messages = sum(row[7] for row in results["bytes"] if row[2] == "up" and row[4] == "train" and not row[5])
+    return round(sent / messages) if messages else 0

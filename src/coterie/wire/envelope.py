@@ -1,0 +1,202 @@
+"""Messages: a tree of tensors and plain values as one safetensors blob with a versioned header. Never a pickle.
+
+A tree is made of dictionaries with string keys, lists, strings, numbers, booleans, None, tensors, and the core values
+``Adapter`` and ``Update``. Adapters name their layout by digest: both ends know the layouts of a run. Files that must
+stand alone (memories, checkpoints) carry the layouts with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from coterie.core.adapter import Adapter, Layout
+from coterie.core.errors import UserError
+from coterie.core.update import Update
+from coterie.wire.codec import Codec
+from coterie.wire.codecs.raw import Raw
+
+PROTOCOL = 1
+MAX_HEADER_BYTES = 4_000_000
+MAX_MESSAGE_BYTES = 2_000_000_000
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+class BadMessage(UserError):
+    """Bytes that are no message of this protocol: truncated, changed on the way, or of another version."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What every message says about itself.
+
+    Attributes:
+        run: name of the run.
+        round: from 1; 0 is enrolment.
+        attempt: of this round, counted over restarts.
+        call: number of the exchange within the round.
+        half: ``Class.method`` of the half that is called or that answers.
+        client: the one who is called or answers.
+        accepted: the version of this client's memory that the server accepted last; empty if none.
+        backbone: digest of the frozen model.
+        recipe: digest of the resolved recipe.
+        codec: how adapter rows are written.
+        purpose: ``train``, ``evaluate``, ``enrol`` or ``keep``.
+        protocol: version of this format.
+    """
+
+    run: str = ""
+    round: int = 0
+    attempt: int = 0
+    call: int = 0
+    half: str = ""
+    client: str = ""
+    accepted: str = ""
+    backbone: str = ""
+    recipe: str = ""
+    codec: str = "raw"
+    purpose: str = "train"
+    protocol: int = PROTOCOL
+
+
+def pack(header: Header, tree: Any, codec: Codec | None = None, standalone: bool = False) -> bytes:
+    """One message; ``standalone`` writes the layouts into it."""
+    writer = _Writer(codec or Raw())
+    plain = writer.write(tree)
+    layouts = {digest: layout.as_plain() for digest, layout in writer.layouts.items()} if standalone else {}
+    body = hashlib.sha256()
+    for name in sorted(writer.tensors):
+        body.update(_raw_bytes(writer.tensors[name]))
+    text = json.dumps({"header": asdict(header), "tree": plain, "layouts": layouts, "sum": body.hexdigest()[:16]})
+    return save(writer.tensors, metadata={"coterie": text})
+
+
+def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | None = None) -> tuple[Header, Any]:
+    """Header and tree of a message.
+
+    Args:
+        blob: the bytes as they came.
+        layouts: that adapters in the message may have, beside those the message carries.
+        codec: that wrote the adapter rows.
+
+    Raises:
+        BadMessage: if anything about the bytes is not as the format says; nothing large is allocated before that.
+    """
+    meta = _checked_header(blob)
+    try:
+        content = json.loads(meta["coterie"])
+        header = _header(content["header"])
+        known = {layout.digest: layout for layout in layouts}
+        known |= {digest: Layout.from_plain(plain) for digest, plain in content["layouts"].items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadMessage(f"a message's header cannot be read: {error}") from error
+    tensors = load(blob)
+    body = hashlib.sha256()
+    for name in sorted(tensors):
+        body.update(_raw_bytes(tensors[name]))
+    if body.hexdigest()[:16] != content["sum"]:
+        raise BadMessage("a message's checksum is wrong: it was changed on the way")
+    reader = _Reader(tensors, known, codec or Raw())
+    try:
+        return header, reader.read(content["tree"])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BadMessage(f"a message's tree cannot be read: {error}") from error
+
+
+def overhead_bytes(blob: bytes) -> int:
+    """Bytes of a message that are not tensor data."""
+    return 8 + struct.unpack("<Q", blob[:8])[0]  # type: ignore[no-any-return]
+
+
+class _Writer:
+    def __init__(self, codec: Codec) -> None:
+        self.codec, self.tensors, self.layouts = codec, {}, {}  # type: Codec, dict[str, Tensor], dict[str, Layout]
+
+    def write(self, value: Any) -> Any:
+        if value is None or isinstance(value, (bool, int, float, str)):
+            return value
+        if isinstance(value, Tensor):
+            return {"t": self._add(value)}
+        if isinstance(value, Adapter):
+            self.layouts[value.layout.digest] = value.layout
+            coded = {key: self._add(part) for key, part in self.codec.encode(value.row).items()}
+            return {"a": value.layout.digest, "row": coded}
+        if isinstance(value, Update):
+            return {"u": [self.write(value.adapter), float(value.weight), self.write(dict(value.numbers))]}
+        if isinstance(value, Mapping):
+            if not all(isinstance(key, str) for key in value):
+                raise TypeError("keys of a tree are strings")
+            return {"d": {key: self.write(item) for key, item in value.items()}}
+        if isinstance(value, (list, tuple)):
+            return {"l": [self.write(item) for item in value]}
+        raise TypeError(f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter and Update")
+
+    def _add(self, tensor: Tensor) -> str:
+        name = f"{len(self.tensors):05d}"
+        self.tensors[name] = tensor.detach().cpu().contiguous().clone()
+        return name
+
+
+class _Reader:
+    def __init__(self, tensors: dict[str, Tensor], layouts: Mapping[str, Layout], codec: Codec) -> None:
+        self.tensors, self.layouts, self.codec = tensors, layouts, codec
+
+    def read(self, node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        if "t" in node:
+            return self.tensors[node["t"]]
+        if "a" in node:
+            if node["a"] not in self.layouts:
+                raise BadMessage(f"an adapter has the layout {node['a']}, which this run does not know")
+            row = self.codec.decode({key: self.tensors[name] for key, name in node["row"].items()})
+            return Adapter(self.layouts[node["a"]], row)
+        if "u" in node:
+            adapter, weight, numbers = node["u"]
+            return Update(self.read(adapter), float(weight), self.read(numbers))
+        if "d" in node:
+            return {key: self.read(item) for key, item in node["d"].items()}
+        return [self.read(item) for item in node["l"]]
+
+
+def _checked_header(blob: bytes) -> dict[str, str]:
+    if len(blob) < 8 or len(blob) > MAX_MESSAGE_BYTES:
+        raise BadMessage(f"a message of {len(blob)} bytes is no message; it may be truncated")
+    (length,) = struct.unpack("<Q", blob[:8])
+    if length > MAX_HEADER_BYTES or length > len(blob) - 8:
+        raise BadMessage(f"a message claims a header of {length} bytes in {len(blob)}; it may be truncated")
+    try:
+        table = json.loads(blob[8 : 8 + length])
+        meta = table.pop("__metadata__")
+        end = 0
+        for entry in table.values():
+            begin, stop = entry["data_offsets"]
+            if begin != end or stop - begin != math.prod(entry["shape"]) * _BYTES[entry["dtype"]]:
+                raise BadMessage("a message's tensor table does not add up")
+            end = stop
+    except BadMessage:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadMessage(f"a message's tensor table cannot be read: {error}") from error
+    if 8 + length + end != len(blob):
+        raise BadMessage(f"a message should have {8 + length + end} bytes and has {len(blob)}; it is truncated")
+    return meta  # type: ignore[no-any-return]
+
+
+def _header(plain: dict[str, Any]) -> Header:
+    if plain.get("protocol") != PROTOCOL:
+        raise BadMessage(f"a message speaks protocol {plain.get('protocol')}; this Coterie speaks {PROTOCOL}")
+    return Header(**{f.name: plain[f.name] for f in fields(Header)})
+
+
+def _raw_bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -1,0 +1,174 @@
+"""A toy world: everything real but the model. Clients pull an adapter toward their own target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from coterie.core.adapter import Adapter, Layout, LowRank
+from coterie.core.protocols import Facts
+from coterie.core.shelf import Shelf
+from coterie.core.work import Fitted
+from coterie.engines.cohort import ClientFailed, Terms
+from coterie.engines.inprocess import InProcess
+from coterie.engines.keeper import Keeper
+from coterie.engines.memory import SiteMemory
+from coterie.engines.site import Belongings, House, SiteHost
+from coterie.engines.trampoline import run as trampoline
+from coterie.evals.held_out import HeldOut
+from coterie.evals.pictures import Painter
+from coterie.federation.shelves import FORMS
+from coterie.runs.folder import RunFolder
+from coterie.runs.loop import Loop
+from coterie.runs.recipe import make_recipe
+from coterie.wire.codecs.raw import Raw
+from coterie.wire.envelope import Header
+
+LAYOUT = Layout("toy", (LowRank("to_q", 5, 4, 2, 0.5), LowRank("conv1", 3, 18, 2, 1.0, (3, 3))))
+
+
+def toy_work(kind, works, log=None):
+    """What a bank would do, for adapters that are pulled toward a client's target by randomly sized steps."""
+    if log is not None:
+        log.append((kind, [w.client for w in works]))
+    answers = []
+    for w in works:
+        if kind == "fit":
+            start, fit, rows, seed = w.payload
+            rng = torch.Generator().manual_seed(seed % 2**60)
+            row = start.row.clone()
+            for _ in range(fit.steps):
+                pull = rows["target"].mean(0) - row
+                if fit.mu and fit.anchor is not None:
+                    pull = pull + fit.mu * (fit.anchor.row - row)
+                row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
+            answers.append(Fitted(Adapter(start.layout, row), len(rows["target"]), {"loss/last": float(row.norm())}))
+        elif kind == "evaluate":
+            adapter, rows = w.payload
+            row = adapter.row if adapter is not None else torch.zeros(LAYOUT.size)
+            answers.append((rows["target"] - row).square().mean(1))
+        elif kind == "describe":
+            answers.append(torch.tensor([float(ord(ch)) for ch in w.payload]))
+        else:
+            size = [int(1000 * sum(float(a.row.sum()) * x for a, x in mix)) % 200 for _, mix, _ in w.payload]
+            answers.append(np.stack([np.full((4, 4, 3), v, np.uint8) for v in size]))
+    return answers
+
+
+@dataclass
+class World:
+    """Clients with targets and wishes, a folder, and everything between."""
+
+    path: Path
+    form: object
+    targets: dict
+    rounds: int = 2
+    share: float = 1.0
+    seed: int = 0
+    sealed: bool = False
+    late: tuple = ()
+    absent: tuple = ()
+    tests: tuple = ("own",)
+    wishes: dict = field(default_factory=dict)
+    sizes: dict = field(default_factory=dict)
+    log: list = field(default_factory=list)
+    events: list = field(default_factory=list)
+
+    def loop(self):
+        recipe = make_recipe({"rounds": self.rounds, "seed": self.seed}, "toy").model_copy(update={"form": self.form})
+        pictures = recipe.pictures.model_copy(update={"prompts": ("a",), "hybrids": False})
+        cohort = recipe.cohort.model_copy(update={"share": self.share})
+        recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort})
+        header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
+        owners = (self.form, HeldOut(), Keeper(self.form), Painter(("a",), 2, self.seed))
+        house = House(header, (LAYOUT,), Raw(), {type(o).__name__: o for o in owners}, self.seed)
+        hosts = {}
+        for client, target in self.targets.items():
+            rows = {"target": torch.as_tensor(target).expand(self.sizes.get(client, 2), LAYOUT.size).contiguous()}
+            tests = {"own": {"target": rows["target"][:1].repeat_interleave(4, 0)}} if len(rows["target"]) else {}
+            pixels = np.zeros((2, 4, 4, 3), np.uint8)
+            folder = self.path / "sites" / client
+            wish = self.wishes.get(client, client)
+            hosts[client] = SiteHost(
+                Belongings(client, folder, rows, tests, 4, wish, pixels, (pixels, ("x", "y"))), house
+            )
+        facts = {c: Facts(len(h.belongings.train["target"]), c[0]) for c, h in hosts.items()}
+        courier = Lossy(hosts, self.late, self.absent)
+        tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
+        terms = Terms(header, courier, (LAYOUT,), Raw(), facts, self.seed, 0.3, self.sealed, tell)
+        folder = RunFolder(self.path)
+        return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, tell)
+
+    def play(self):
+        return trampoline(self.loop().play(), lambda kind, works: toy_work(kind, works, self.log))
+
+    def final(self):
+        """All that must be equal after a resume: state, memories, adapters."""
+        loop = self.loop()
+        state, book = loop.folder.load(type(self.form).State, loop.terms.header, (LAYOUT,))
+        files = {str(p.relative_to(self.path)): _numbers(p) for p in self.path.glob("**/adapters/**/*.safetensors")}
+        memories = {
+            client: _plain(SiteMemory(self.path / "sites" / client / "memory").read(version))
+            for client, version in book.accepted.items()
+        }
+        return {"state": _plain(state._asdict()), "round": book.round, "files": files, "memories": memories}
+
+
+class Lossy(InProcess):
+    """Replies of ``(client, round)`` in ``late`` are trained and remembered at the site, but come too late."""
+
+    def __init__(self, hosts, late, absent):
+        super().__init__(hosts)
+        self.late, self.absent = late, absent
+
+    async def visit(self, client, request):
+        from coterie.wire.envelope import unpack
+
+        header, _ = unpack(request, (LAYOUT,))
+        if header.purpose == "train" and (client, header.round) in self.absent:
+            raise ClientFailed("switched off")
+        reply = await super().visit(client, request)
+        if header.purpose == "train" and (client, header.round) in self.late:
+            raise ClientFailed("too late")
+        return reply
+
+
+def _numbers(path):
+    from safetensors.torch import load_file
+
+    return {k: v.tolist() for k, v in sorted(load_file(path).items())}
+
+
+def _plain(value):
+    if isinstance(value, Adapter):
+        return value.row.tolist()
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Makes worlds: ``world("fedavg", {...settings}, clients=4, rounds=2)``."""
+    made = []
+
+    def make(form="fedavg", settings=None, clients=4, **more):
+        rng = torch.Generator().manual_seed(7)
+        names = [f"{'ab'[i % 2]}{i}" for i in range(clients)]
+        targets = {n: torch.randn(LAYOUT.size, generator=rng) + (5 if n[0] == "a" else -5) for n in names}
+        built = form if not isinstance(form, str) else FORMS.build({"name": form, **(settings or {})})
+        made.append(World(tmp_path / f"run-{len(made)}", built, targets, **more))
+        return made[-1]
+
+    make.again = lambda w, **more: replace(
+        w, path=tmp_path / f"again-{len(list(tmp_path.iterdir()))}", log=[], events=[], **more
+    )
+    make.layout = LAYOUT
+    make.shelf = Shelf
+    return make

@@ -1,0 +1,198 @@
+"""The same laws for every form on the shelf, with everything real but the model."""
+
+import itertools
+
+import pytest
+import torch
+
+from coterie.core.errors import UserError
+from coterie.engines import disk
+from coterie.federation.shelves import AGGREGATORS, FORMS
+
+SETTINGS = [
+    ("fedavg", {}),
+    ("fedavg", {"keeping": "ditto", "aggregator": "product_svd"}),
+    ("fedavg", {"keeping": "finetune"}),
+    ("local", {}),
+    ("clustered", {"grouping": "oracle"}),
+    ("clustered", {"grouping": "wishes", "keeping": "none"}),
+    ("clustered", {"grouping": "weights"}),
+    ("clustered", {"grouping": {"name": "random", "sizes": [3, 1]}}),
+    ("clustered", {"grouping": "single"}),
+]
+IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
+
+
+def test_every_form_on_the_shelf_is_tested_here():
+    assert set(FORMS.names()) == {form for form, _ in SETTINGS}
+
+
+@pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)
+def test_a_run_ends_with_what_everybody_keeps(world, form, settings):
+    w = world(form, settings)
+    results = w.play()
+    assert set(results["clients"]) == set(w.targets)
+    assert not results["failures"]
+    base = {s["client"]: s["loss"] for s in results["history"] if s["adapter"] == "base"}
+    for score in results["final"]:
+        if score["adapter"] == "personal":
+            assert score["loss"] < base[score["client"]]
+    for client in w.targets:
+        assert (w.path / "sites" / client / "adapters" / "served" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)
+def test_the_same_recipe_gives_the_same_bits(world, form, settings):
+    w = world(form, settings)
+    w.play()
+    other = world.again(w)
+    other.play()
+    assert w.final() == other.final()
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@pytest.mark.parametrize(("form", "settings"), SETTINGS[1:7], ids=IDS[1:7])
+def test_a_kill_at_any_write_costs_nothing(world, monkeypatch, form, settings):
+    """Every file is written through one rename: die before each of them in turn, and after it."""
+    w = world(form, settings, clients=3 if "random" not in str(settings) else 4, rounds=2)
+    w.play()
+    wanted, rename = w.final(), disk.os.replace
+    for point in itertools.count():
+        broken, writes = world.again(w), itertools.count()
+
+        def dying(source, target, point=point, writes=writes):
+            n = next(writes)
+            if n == point // 2 and point % 2 == 0:
+                raise Killed
+            rename(source, target)
+            if n == point // 2:
+                raise Killed
+
+        monkeypatch.setattr(disk.os, "replace", dying)
+        try:
+            broken.play()
+        except Killed:
+            monkeypatch.setattr(disk.os, "replace", rename)
+            broken.play()
+            assert broken.final() == wanted, f"killed at point {point}"
+        else:
+            break
+    assert point > 30
+
+
+@pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)
+def test_a_late_reply_leaves_no_trace_in_a_memory(world, form, settings):
+    """A client that trained in vain starts the next round from the memory the server knows of."""
+    w = world(form, settings, rounds=3)
+    late = world.again(w, late=(("a0", 2),))
+    late.play()
+    assert "a0" in [more["client"] for event, more in late.events if event == "client_failed"]
+    versions = sorted(p.name[:10] for p in (late.path / "sites" / "a0" / "memory").iterdir())
+    assert versions == ["round-0001", "round-0003"]
+
+
+def test_a_late_round_of_a_lone_client_is_a_round_that_never_was(world):
+    """Local training: with round 2 too late, what is kept is what rounds 1 and 3 make, to the bit."""
+    late = world("local", rounds=3, late=(("a0", 2),))
+    late.play()
+    absent = world("local", rounds=3, absent=(("a0", 2),))
+    absent.play()
+    kept = "sites/a0/adapters/personal/adapter_model.safetensors"
+    assert late.final()["files"][kept] == absent.final()["files"][kept]
+    on_time = world("local", rounds=3)
+    on_time.play()
+    assert late.final()["files"][kept] != on_time.final()["files"][kept]
+
+
+@pytest.mark.parametrize("rule", AGGREGATORS.names())
+@pytest.mark.parametrize("form", ["fedavg", "clustered"])
+def test_sealed_is_open_for_linear_rules_and_refused_by_the_others(world, rule, form):
+    settings = {"aggregator": rule, **({"grouping": "oracle"} if form == "clustered" else {})}
+    w = world(form, settings)
+    sealed = world.again(w, sealed=True)
+    if AGGREGATORS[rule].linear:
+        w.play()
+        sealed.play()
+        assert w.final() == sealed.final()
+    else:
+        with pytest.raises(UserError, match="seals"):
+            sealed.play()
+
+
+def test_halves_of_one_kind_run_as_one_batch(world):
+    w = world("fedavg", {"keeping": "ditto"}, clients=5, rounds=2)
+    w.play()
+    fits = [clients for kind, clients in w.log if kind == "fit"]
+    assert fits == [sorted(w.targets)] * 4  # two rounds, each the shared and the personal training
+
+
+def test_one_cluster_is_federated_averaging_and_singletons_are_local(world):
+    """algorithms 16.15."""
+    average, single = world("fedavg"), world("clustered", {"grouping": "single", "keeping": "none"})
+    average.play()
+    single.play()
+    assert average.final()["state"]["w"] == single.final()["state"]["clusters"]["cluster-0"]
+    alone = world("clustered", {"grouping": {"name": "random", "sizes": [1, 1, 1, 1]}, "keeping": "none"})
+    local = world("local")
+    alone.play()
+    local.play()
+    labels = alone.final()["state"]["labels"]
+    mine = {c: alone.final()["state"]["clusters"][labels[c]] for c in labels}
+    for client in labels:
+        kept = local.final()["files"][f"sites/{client}/adapters/personal/adapter_model.safetensors"]
+        flat = torch.cat([torch.tensor(v).flatten() for v in kept.values()]).sort().values
+        assert torch.equal(flat, torch.tensor(mine[client]).sort().values)
+
+
+def test_one_client_is_plain_training(world):
+    """algorithms 16.5, bit for bit: the average of one is that one."""
+    federated, local = world("fedavg", clients=1), world("local", clients=1)
+    federated.play()
+    local.play()
+    kept = local.final()["files"]["sites/a0/adapters/personal/adapter_model.safetensors"]
+    served = federated.final()["files"]["sites/a0/adapters/served/adapter_model.safetensors"]
+    assert kept == served
+
+
+def test_ditto_without_pull_is_local_training_beside(world):
+    """algorithms 16.13."""
+    w = world("fedavg", {"keeping": {"name": "ditto", "strength": 0.0, "steps": 16}}, clients=2)
+    w.play()
+    files = w.final()["files"]
+    assert (
+        files["sites/a0/adapters/personal/adapter_model.safetensors"]
+        != files["sites/a0/adapters/served/adapter_model.safetensors"]
+    )
+
+
+def test_a_client_without_examples_changes_nothing(world):
+    """algorithms 16.10."""
+    w = world("fedavg", clients=3)
+    w.play()
+    with_empty = world("fedavg", clients=3)
+    with_empty.targets["z9"], with_empty.sizes = torch.zeros(world.layout.size), {"z9": 0}
+    with_empty.tests = ()
+    with_empty.play()
+    assert with_empty.final()["state"]["w"] == w.final()["state"]["w"]
+
+
+def test_nobody_answering_stops_the_run_and_wastes_the_bytes(world):
+    w = world("fedavg", clients=2, late=(("a0", 1), ("b1", 1)))
+    with pytest.raises(UserError, match="fewer than the quorum of 30%"):
+        w.play()
+    w.late = ()
+    w.play()
+    assert w.final()["round"] == 2
+
+
+def test_bytes_are_counted_both_ways_and_by_purpose(world):
+    w = world("fedavg", clients=3, rounds=2)
+    rows = w.play()["bytes"]
+    train = [row for row in rows if row[4] == "train"]
+    numbers = 4 * world.layout.size
+    assert len(train) == 3 * 2 * 2
+    assert all(numbers < row[6] < numbers + 2000 for row in train)
+    assert {row[4] for row in rows} == {"train", "evaluate", "keep"}

@@ -1,0 +1,60 @@
+from dataclasses import dataclass
+
+import pytest
+
+from coterie.core.errors import UserError
+from coterie.core.shelf import Problems, Shelf
+from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, KEEPINGS
+
+
+def test_every_file_of_a_shelf_registers_its_own_name():
+    shelves = {FORMS: 3, GROUPINGS: 5, KEEPINGS: 3, AGGREGATORS: 2}
+    for shelf, at_least in shelves.items():
+        names = shelf.names()
+        assert len(names) >= at_least
+        for name in names:
+            assert shelf[name].shelf_name == name
+            assert shelf[name].__doc__
+
+
+def test_a_wrong_name_gets_the_nearest_right_one():
+    with pytest.raises(UserError, match="no form is called 'fedavgg'; did you mean 'fedavg'"):
+        FORMS.build("fedavgg")
+
+
+def test_a_wrong_key_deep_inside_is_named_with_its_path():
+    with pytest.raises(Problems) as caught:
+        FORMS.build({"name": "clustered", "grouping": {"name": "wishes", "flor": 0.2}, "fit": {"stepz": 3}}, "form")
+    found = dict(caught.value.items)
+    assert found["form.grouping.flor"] == "unknown key; did you mean 'floor'?"
+    assert found["form.fit.stepz"] == "unknown key; did you mean 'steps'?"
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"fit": {"steps": -1}}, "form.fit.steps"),
+        ({"fit": {"rate": "fast"}}, "form.fit.rate"),
+        ({"aggregator": 3}, "form.aggregator"),
+    ],
+)
+def test_an_impossible_value_names_its_key(settings, key):
+    with pytest.raises(Problems) as caught:
+        FORMS.build({"name": "fedavg", **settings}, "form")
+    assert key in dict(caught.value.items)
+
+
+def test_two_things_cannot_share_a_name():
+    shelf = Shelf("coterie.federation.forms", "form")
+
+    @shelf.register("x")
+    @dataclass(frozen=True)
+    class One:
+        pass
+
+    with pytest.raises(ValueError, match="twice"):
+
+        @shelf.register("x")
+        @dataclass(frozen=True)
+        class Other:
+            pass
