@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,9 +127,9 @@ class Aggregator(Protocol):
         linear: whether only sums of replies are read, so that it also works sealed.
     """
 
-    exact: bool
-    mixed_ranks: bool
-    linear: bool
+    exact: ClassVar[bool]
+    mixed_ranks: ClassVar[bool]
+    linear: ClassVar[bool]
 
     def init(self, adapter: Adapter) -> Any: ...
     def apply(self, state: Any, current: Adapter, replies: Replies) -> tuple[Any, Adapter, Mapping[str, float]]:
@@ -144,7 +144,7 @@ class Grouping(Protocol):
         reads: ``wishes`` (encoded, at enrolment), ``adapters`` (after the first round) or ``nothing``.
     """
 
-    reads: str
+    reads: ClassVar[str]
 
     def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
         """Groups clients by what it reads: wish vectors or adapters by client; empty if it reads nothing."""
@@ -188,6 +188,10 @@ class Form(Protocol):
     async def client_personal(self, site: Site, served: Adapter) -> Adapter | None: ...
     def serve(self, state: Any, client: ClientId) -> Adapter:
         """What is sent to a client for keeping."""
+        ...
+
+    def restore(self, fields: Mapping[str, Any]) -> Any:
+        """A state from the fields that a checkpoint held."""
         ...
 
     def strata(self, state: Any) -> Mapping[ClientId, str]:

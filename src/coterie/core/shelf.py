@@ -139,7 +139,7 @@ def _at(kind: type[Any], path: tuple[Any, ...]) -> type[Any]:
 def _known(kind: type[Any]) -> list[str]:
     if is_dataclass(kind):
         return [f.name for f in fields(kind) if f.init]
-    return list(kind.model_fields)  # type: ignore[attr-defined]
+    return list(kind.model_fields)
 
 
 def _explain(error: Any, kind: type[Any], where: str) -> list[tuple[str, str]]:

@@ -108,7 +108,7 @@ class RoundCohort:
         """
         call, self.call = self.call, self.call + 1
         owner = getattr(half, "__self__", None)
-        name = f"{type(owner).__name__}.{half.__name__}"  # type: ignore[attr-defined]
+        name = f"{type(owner).__name__}.{half.__name__}"
         visits = {c: self._exchange(c, name, call, inputs[c]) for c in sorted(inputs)}
         answers = await Together(visits)
         failures = {c: str(answer) for c, answer in answers.items() if isinstance(answer, Exception)}

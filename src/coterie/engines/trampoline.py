@@ -31,7 +31,8 @@ class Together:
     children: Mapping[str, Coroutine[Any, Any, Any]]
 
     def __await__(self) -> Generator[Together, Any, dict[str, Any]]:
-        return (yield self)
+        answers: dict[str, Any] = yield self
+        return answers
 
 
 DoWork = Callable[[str, Sequence[Work]], Sequence[Any]]

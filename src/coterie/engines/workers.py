@@ -133,8 +133,9 @@ class Workers:
         answers: dict[str, Any] = {}
         self._steps = {}
         while asked:
-            for pipe in wait(list(asked)):
-                assert isinstance(pipe, Connection)
+            for ready in wait(list(asked)):
+                assert isinstance(ready, Connection)
+                pipe = ready
                 message = self._receive(pipe, asked[pipe])
                 if "progress" in message:
                     name, done, total = message["progress"]

@@ -14,7 +14,7 @@ from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
 from coterie.engines.trampoline import Work
-from coterie.models.encoders.public import public_texts
+from coterie.models.encoders.public import public_texts, wish_vectors
 
 Progress = Callable[[str, int, int], None]
 
@@ -52,15 +52,13 @@ class Workshop:
         asked = [
             Request(prompt, mix, seed, self.steps, self.guidance) for w in works for prompt, mix, seed in w.payload
         ]
-        pictures = sample(self.bank, asked, self.bank.width, functools.partial(self.progress, "sample"))
+        pictures = sample(self.bank, asked, progress=functools.partial(self.progress, "sample"))
         cuts = np.cumsum([len(w.payload) for w in works])[:-1]
         return np.split(pictures, cuts)
 
     def _describe(self, works: Sequence[Work]) -> Sequence[Any]:
-        vectors = self.bank.backbone.pooled([work.payload for work in works]).double() - self._centre
-        return list(torch.nn.functional.normalize(vectors, dim=1).float())
+        return list(wish_vectors(self.bank.backbone.pooled([work.payload for work in works]), self._public))
 
     @functools.cached_property
-    def _centre(self) -> torch.Tensor:
-        """Mean of a fixed public list, so that no client's arrival moves anybody else."""
-        return self.bank.backbone.pooled(public_texts()).double().mean(0)
+    def _public(self) -> torch.Tensor:
+        return self.bank.backbone.pooled(public_texts())

@@ -34,4 +34,5 @@ def copies(generated: Pixels, held_out: Pixels, training: Pixels) -> tuple[int, 
 
 def _blurred(pictures: Pixels) -> NDArray[np.float64]:
     smooth = ndimage.gaussian_filter(pictures.astype(np.float64), sigma=(0, 1, 1, 0))
-    return smooth.reshape(len(pictures), -1)
+    flat: NDArray[np.float64] = smooth.reshape(len(pictures), -1)
+    return flat

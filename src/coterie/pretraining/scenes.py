@@ -142,16 +142,16 @@ def _background(place: str | None, rng: Rng) -> Image.Image:
     _landmarks(place, pen, horizon, rng)
     ground = _jitter(ground, rng)
     if place in ("meadow", "snow", "desert"):
-        bump = rng.integers(-30, 30)
+        bump = int(rng.integers(-30, 30))
         pen.ellipse([-40 + bump, horizon - 3, 104 + bump, horizon + 80], fill=ground)
     else:
         pen.rectangle([0, horizon, SIDE, SIDE], fill=ground)
     if place == "sea":
         for y in range(horizon + 4, SIDE, 7):
-            pen.line([rng.integers(0, 30), y, rng.integers(34, SIDE), y], fill=(140, 200, 236), width=1)
+            pen.line([int(rng.integers(0, 30)), y, int(rng.integers(34, SIDE)), y], fill=(140, 200, 236), width=1)
     if place == "snow":
         for _ in range(10):
-            x, y = rng.integers(0, SIDE, size=2)
+            x, y = (int(v) for v in rng.integers(0, SIDE, size=2))
             pen.ellipse([x - 1, y - 1, x + 1, y + 1], fill=(255, 255, 255))
     return picture
 

@@ -82,10 +82,10 @@ def pretrain(folder: Path, drawings: list[Path], settings: Pretraining, tell: Ca
     if settings.processes == 1:
         _train(0, folder, drawings, settings, tell)
         return
-    import torch.multiprocessing as processes
+    from torch.multiprocessing.spawn import start_processes
 
     (folder / "rendezvous").unlink(missing_ok=True)
-    processes.start_processes(_joined, args=(folder, drawings, settings, tell), nprocs=settings.processes)
+    start_processes(_joined, args=(folder, drawings, settings, tell), nprocs=settings.processes)  # type: ignore[no-untyped-call]
 
 
 def _joined(
@@ -206,16 +206,14 @@ class _Texts:
         self.device, self.known = device, {}  # type: str, dict[str, tuple[Tensor, Tensor]]
 
     def __call__(self, captions: list[str]) -> TextStates:
+        if len(self.known) > 20_000:  # scenes rarely come again; names and the empty caption soon do
+            self.known.clear()
         new = sorted({c for c in captions if c not in self.known})
         if new:
             encoded = minilm(self.device).encode(new)
             for i, caption in enumerate(new):
                 length = int(encoded.mask[i].sum())
-                if len(self.known) < 20_000 or caption == "":
-                    self.known[caption] = (encoded.states[i, :length].half(), encoded.pooled[i])
-                else:
-                    self.known.pop(next(k for k in self.known if k))
-                    self.known[caption] = (encoded.states[i, :length].half(), encoded.pooled[i])
+                self.known[caption] = (encoded.states[i, :length].half(), encoded.pooled[i])
         rows = [self.known[c] for c in captions]
         longest = max(len(states) for states, _ in rows)
         states = torch.zeros(len(rows), longest, rows[0][0].shape[1], device=self.device)

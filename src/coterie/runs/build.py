@@ -79,7 +79,7 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
         truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
         style = truths.pop() if len(truths) == 1 else None
-        wishes = {data.wish: table.columns["wish"][rows[0]]} if "wish" in table.columns else {}
+        wishes: dict[str, str] = {data.wish: table.columns["wish"][rows[0]]} if "wish" in table.columns else {}
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:8]))

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import UserError
+from coterie.core.protocols import Form
 from coterie.engines.book import Book
 from coterie.engines.disk import append_line, explain, write_bytes
 from coterie.models.peft_files import peft_files
@@ -94,7 +95,7 @@ class RunFolder:
         for old in self._checkpoints()[2:]:
             old.unlink()
 
-    def load(self, state_type: Any, header: Header, layouts: Iterable[Layout]) -> tuple[Any, Book] | None:
+    def load(self, form: Form, header: Header, layouts: Iterable[Layout]) -> tuple[Any, Book] | None:
         """The newest good checkpoint, or None if there is none at all.
 
         Raises:
@@ -108,11 +109,10 @@ class RunFolder:
                 broken.append(f"{path}: {error}")
                 continue
             for what in ("recipe", "backbone"):
-                if getattr(found, what) != getattr(header, what):
-                    raise UserError(
-                        f"{path}: the checkpoint belongs to {what} {getattr(found, what)}, here is {getattr(header, what)}"
-                    )
-            return state_type(**tree["state"]), Book.from_plain(tree["book"])
+                theirs, wanted = getattr(found, what), getattr(header, what)
+                if theirs != wanted:
+                    raise UserError(f"{path}: the checkpoint belongs to {what} {theirs}, here is {wanted}")
+            return form.restore(tree["state"]), Book.from_plain(tree["book"])
         if broken:
             raise UserError(f"no checkpoint can be read: {broken[0]}; start anew with --out DIR")
         return None

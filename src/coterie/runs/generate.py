@@ -77,7 +77,7 @@ def draw(path: Path, wanted: Wanted, out: Path) -> Path:
     mix = tuple((_adapter(folder, name, backbone.digest), weight) for name, weight in names)
     bank = Bank(backbone, recipe.method.layout(backbone), recipe.engine.width)
     requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance) for i in range(wanted.n)]
-    pictures = sample(bank, requests, bank.width)
+    pictures = sample(bank, requests)
     notes = {
         "coterie:backbone": backbone.digest,
         "coterie:adapters": ", ".join(f"{a.digest} x {w:g}" for a, w in mix) or "none",

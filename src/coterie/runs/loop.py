@@ -48,7 +48,7 @@ class Loop:
 
     async def play(self) -> dict[str, Any]:
         """Enrols, trains all rounds that are not yet done, and finishes; returns what ``results.json`` holds."""
-        saved = self.folder.load(type(self.form).State, self.terms.header, self.terms.layouts)  # type: ignore[attr-defined]
+        saved = self.folder.load(self.form, self.terms.header, self.terms.layouts)
         state, book = saved or (await self.form.init(self.start), Book())
         if saved:
             self.tell("resumed", round=book.round)

@@ -90,7 +90,7 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Pro
         heard("started", rounds=recipe.rounds, form=type(recipe.form).shelf_name, recipe=digest_of(recipe))  # type: ignore[attr-defined]
         began = time.monotonic()
         with playing(recipe, path, heard, progress) as (loop, do):
-            results = trampoline(loop.play(), do)
+            results: dict[str, Any] = trampoline(loop.play(), do)
         results |= {
             "recipe": digest_of(recipe), "form": type(recipe.form).shelf_name, "seed": recipe.seed,  # type: ignore[attr-defined]
             "rounds": recipe.rounds, "seconds": round(time.monotonic() - began, 2),

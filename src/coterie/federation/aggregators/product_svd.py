@@ -124,7 +124,8 @@ def _fresh_rows(a: Tensor, old_a: Tensor, count: int) -> Tensor:
     fresh = vt[:count]
     if len(fresh) < count:  # fewer columns than rank: no direction is left
         fresh = torch.cat([fresh, fresh.new_zeros(count - len(fresh), fresh.shape[1])])
-    return fresh * length
+    filled: Tensor = fresh * length
+    return filled
 
 
 def _require_same_layer(part: LowRank | Dense, adapter: Adapter, index: int) -> None:

@@ -57,8 +57,6 @@ class Clustered:
     keeping: Annotated[Keeping, KEEPINGS] = Ditto()
     fit: Fit = Fit()
 
-    State = State
-
     async def init(self, adapter: Adapter) -> State:
         return State(adapter)
 
@@ -80,7 +78,8 @@ class Clustered:
         if self.grouping.reads == "adapters" and not state.grouped:
             adapters = {client: update.adapter for client, update in replies.items()}
             state = self._regroup(state, adapters, cohort)
-        clusters, agg, numbers = dict(state.clusters), dict(state.agg), {}
+        clusters, agg = dict(state.clusters), dict(state.agg)
+        numbers: dict[str, float] = {}
         for name, group in replies.groups(state.labels).items():
             agg[name], clusters[name], noted = self.aggregator.apply(agg[name], clusters[name], group)
             numbers |= {f"{key}/{name}": value for key, value in noted.items()}
@@ -96,6 +95,9 @@ class Clustered:
 
     async def client_personal(self, site: Site, served: Adapter) -> Adapter | None:  # what is kept, at the site
         return await self.keeping.keep(site, served, self.fit)
+
+    def restore(self, fields: Mapping[str, Any]) -> State:
+        return State(**fields)
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return state.labels

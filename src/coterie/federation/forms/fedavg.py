@@ -38,8 +38,6 @@ class FedAvg:
     keeping: Annotated[Keeping, KEEPINGS] = Nothing()
     fit: Fit = Fit()
 
-    State = State
-
     async def init(self, adapter: Adapter) -> State:
         return State(adapter, self.aggregator.init(adapter))
 
@@ -61,6 +59,9 @@ class FedAvg:
 
     async def client_personal(self, site: Site, served: Adapter) -> Adapter | None:  # what is kept, at the site
         return await self.keeping.keep(site, served, self.fit)
+
+    def restore(self, fields: Mapping[str, Any]) -> State:
+        return State(**fields)
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return {}

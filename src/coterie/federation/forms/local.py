@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coterie.core.adapter import Adapter
 from coterie.core.protocols import ClientId, Cohort, Site
@@ -33,8 +33,6 @@ class Local:
 
     fit: Fit = Fit()
 
-    State = State
-
     async def init(self, adapter: Adapter) -> State:
         return State(adapter)
 
@@ -56,6 +54,9 @@ class Local:
     async def client_personal(self, site: Site, served: Adapter) -> Adapter | None:
         personal: Adapter = site.memory.get("personal", served)
         return personal
+
+    def restore(self, fields: Mapping[str, Any]) -> State:
+        return State(**fields)
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return {}

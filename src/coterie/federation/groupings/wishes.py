@@ -30,8 +30,8 @@ class Wishes:
         most: largest number of groups tried; 0 for one less than the clients.
     """
 
-    floor: Annotated[float, Ge(0), Le(1)] = 0.15
-    loner: Annotated[float, Ge(0), Le(2)] = 0.9
+    floor: Annotated[float, Ge(0), Le(1)] = 0.12
+    loner: Annotated[float, Ge(0), Le(2)] = 1.0
     most: Annotated[int, Ge(0)] = 0
 
     reads: ClassVar[str] = "wishes"

@@ -61,7 +61,8 @@ class Doodle:
             network = load_weights(weights_folder())
         self.digest = digest_of(network)
         self.num_parameters = sum(p.numel() for p in network.parameters())
-        self.network = network.eval().requires_grad_(False).to(dtype)
+        network.eval().requires_grad_(False)
+        self.network = nn.Module.to(network, dtype)  # diffusers' own `to` warns about nothing
         self.dtype, self.tokens = dtype, tokens
         self.side = int(network.config.sample_size)  # type: ignore[union-attr, arg-type]
 
@@ -133,7 +134,7 @@ class Doodle:
             for key in ("states", "mask")
         }
         out = self._velocity(x.repeat_interleave(2, 0), sigma.repeat_interleave(2), pairs).float()
-        told, untold = out.unflatten(0, (-1, 2)).unbind(1)
+        told, untold = out.view(-1, 2, *out.shape[1:]).unbind(1)
         velocity = flow.guide(told, untold, guidance.view(-1, 1, 1, 1))
         return flow.euler_step(x, velocity, sigma, sigma_next)
 
@@ -170,7 +171,8 @@ def load_weights(folder: Path) -> Any:
 
 def digest_of(network: nn.Module) -> str:
     """Twelve hexadecimal digits of a network's configuration and float16 weights."""
-    config = {k: v for k, v in dict(network.config).items() if not k.startswith("_")}  # type: ignore[call-overload]
+    settings: Any = network.config
+    config = {k: v for k, v in dict(settings).items() if not k.startswith("_")}
     sha = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, value in sorted(network.state_dict().items()):
         sha.update(name.encode())

@@ -1,0 +1,1 @@
+"""One frozen backbone in memory, many adapters beside it, every row of a batch routed to its own."""

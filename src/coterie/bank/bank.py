@@ -1,0 +1,171 @@
+"""The bank: adapters as rows of one flat tensor, bound to the layers of one frozen backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coterie.bank.layers import Banked, banked
+from coterie.core.adapter import Adapter, Layout, LowRank, build
+from coterie.core.errors import UserError
+from coterie.models.backbone import Backbone
+
+Mix = Sequence[tuple[Adapter, float]]
+
+
+class Bank:
+    """Owns the adapted layers of a backbone; nobody else binds them.
+
+    Args:
+        backbone: frozen; its layers are wrapped until ``close``.
+        template: layers and the largest rank that any adapter may have; smaller ranks are padded with zeros, which is
+            an exact fixed point of training as long as both factors are zero.
+        width: adapters that are trained in one pass.
+
+    Attributes:
+        master: ``(width, template.size)`` float32, the slots' adapters.
+        grad: gradients of the working copy, the same shape in the backbone's type.
+    """
+
+    def __init__(self, backbone: Backbone, template: Layout, width: int) -> None:
+        self.backbone, self.template, self.width = backbone, template, width
+        if template.backbone != backbone.digest:
+            raise UserError(f"the layout belongs to backbone {template.backbone}, here is {backbone.digest}")
+        self.dtype = next(backbone.network.parameters()).dtype
+        self.layers = [self._wrap(part) for part in template.parts]
+        self.master = torch.zeros(width, template.size)
+        self.work = self.master if self.dtype == torch.float32 else self.master.to(self.dtype)
+        self.grad = torch.zeros_like(self.work)
+        self.scale = torch.ones(width, len(template.parts))
+
+    def close(self) -> None:
+        """Puts the bare layers back."""
+        for part, layer in zip(self.template.parts, self.layers, strict=True):
+            parent, name = self._place(part.name)
+            setattr(parent, name, layer.base)
+        self.layers = []
+
+    def load(self, slot: int, adapter: Adapter | None) -> None:
+        """Writes an adapter, or nothing at all, into a slot."""
+        if adapter is None:
+            self.master[slot], self.scale[slot] = 0.0, 1.0
+            return
+        self.master[slot] = self.padded(adapter)
+        self.scale[slot] = torch.tensor([_scale(part) for part in adapter.layout.parts])
+
+    def read(self, slot: int, layout: Layout) -> Adapter:
+        """The adapter in a slot, cut to a layout's ranks."""
+        if layout == self.template:
+            return Adapter(layout, self.master[slot].clone())
+        whole = Adapter(self.template, self.master[slot])
+        pieces = []
+        for index, part in enumerate(layout.parts):
+            assert isinstance(part, LowRank)
+            b, a = whole.factors(index)
+            pieces.append((b[:, : part.rank], a[: part.rank]))
+        return build(layout, pieces)
+
+    def bind_training(self) -> None:
+        """Makes the slots' factors leaves whose gradients are views of ``grad``: no copies, no concatenation."""
+        self.sync()
+        self.grad.zero_()
+        for index, (part, offset) in enumerate(zip(self.template.parts, self.template.offsets, strict=True)):
+            assert isinstance(part, LowRank)
+            layer, middle = self.layers[index], offset + part.rank * part.columns
+            for name, begin, end, last in (
+                ("a", offset, middle, part.columns),
+                ("b", middle, offset + part.size, part.out),
+            ):
+                leaf = self.work[:, begin:end].view(self.width, part.rank, last).detach().requires_grad_(True)
+                leaf.grad = self.grad[:, begin:end].view(self.width, part.rank, last)
+                setattr(layer, name, leaf)
+            layer.s = self.scale[:, index].view(-1, 1, 1).to(self.dtype)
+
+    def bind_groups(self, mixes: Sequence[Mix]) -> None:
+        """Gives every group of rows a weighted mix of adapters: ranks side by side, weights and scales in ``b``.
+
+        Needed once for a composition of a batch, not for every step. A group with an empty mix is bare.
+        """
+        unique = {id(adapter): adapter for mix in mixes for adapter, _ in mix}
+        if not unique:
+            self.release()
+            return
+        order = {key: i for i, key in enumerate(unique)}
+        rows = torch.stack([self.padded(adapter) for adapter in unique.values()])
+        scales = torch.tensor([[_scale(part) for part in adapter.layout.parts] for adapter in unique.values()])
+        most = max(len(mix) for mix in mixes)
+        index = torch.zeros(len(mixes), most, dtype=torch.long)
+        weight = torch.zeros(len(mixes), most)
+        for i, mix in enumerate(mixes):
+            for j, (adapter, share) in enumerate(mix):
+                index[i, j], weight[i, j] = order[id(adapter)], share
+        for i, (part, offset) in enumerate(zip(self.template.parts, self.template.offsets, strict=True)):
+            assert isinstance(part, LowRank)
+            layer, middle = self.layers[i], offset + part.rank * part.columns
+            a = rows[:, offset:middle].view(-1, part.rank, part.columns)[index]
+            b = rows[:, middle : offset + part.size].view(-1, part.rank, part.out)[index]
+            b = b * (weight * scales[:, i][index])[:, :, None, None]
+            layer.a, layer.b = a.flatten(1, 2).to(self.dtype), b.flatten(1, 2).to(self.dtype)
+            layer.s = torch.ones(1, 1, 1, dtype=self.dtype)
+
+    def release(self) -> None:
+        """Leaves the backbone bare."""
+        for layer in self.layers:
+            layer.release()
+
+    def sync(self) -> None:
+        """Brings the working copy up to the float32 master."""
+        if self.work is not self.master:
+            self.work.copy_(self.master)
+
+    def padded(self, adapter: Adapter) -> Tensor:
+        """An adapter's row at the template's ranks.
+
+        Raises:
+            UserError: if it belongs to another backbone, or its layers or ranks do not fit.
+        """
+        layout = adapter.layout
+        if layout == self.template:
+            return adapter.row
+        if layout.backbone != self.template.backbone:
+            raise UserError(
+                f"the adapter belongs to another backbone: its digest is {layout.backbone}, "
+                f"wanted {self.template.backbone}"
+            )
+        pieces = []
+        if [p.name for p in layout.parts] != [p.name for p in self.template.parts]:
+            raise UserError(f"the adapter adapts {len(layout.parts)} layers, the bank {len(self.template.parts)}")
+        for index, (theirs, ours) in enumerate(zip(layout.parts, self.template.parts, strict=True)):
+            assert isinstance(ours, LowRank)
+            if not isinstance(theirs, LowRank) or (theirs.out, theirs.columns) != (ours.out, ours.columns):
+                raise UserError(f"{ours.name}: the adapter's layer is {theirs}, the backbone's {ours}")
+            if theirs.rank > ours.rank:
+                raise UserError(f"{ours.name}: rank {theirs.rank} is more than the bank's {ours.rank}")
+            b, a = adapter.factors(index)
+            more = ours.rank - theirs.rank
+            pieces.append((torch.cat([b, b.new_zeros(len(b), more)], 1), torch.cat([a, a.new_zeros(more, a.shape[1])])))
+        return build(self.template, pieces).row
+
+    def _wrap(self, part: Any) -> Banked:
+        if not isinstance(part, LowRank):
+            raise UserError(f"{part.name}: the bank trains low-rank parts only")
+        parent, name = self._place(part.name)
+        layer = banked(getattr(parent, name), part.name)
+        setattr(parent, name, layer)
+        return layer
+
+    def _place(self, dotted: str) -> tuple[nn.Module, str]:
+        parent, _, name = dotted.rpartition(".")
+        try:
+            where = self.backbone.network.get_submodule(parent)
+            getattr(where, name)
+        except AttributeError as error:
+            raise UserError(f"{dotted}: the backbone has no such layer") from error
+        return where, name
+
+
+def _scale(part: Any) -> float:
+    return part.scale if isinstance(part, LowRank) else 1.0

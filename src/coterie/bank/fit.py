@@ -1,0 +1,144 @@
+"""Local training of many clients in one pass, equal to training each alone.
+
+Every pass has the same shape: ``width`` slots of ``batch`` rows, idle slots filled with zeros. A client's result is
+then a function of its own data and that shape, bit for bit, and never of its mates or of its slot.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from coterie.bank.bank import Bank
+from coterie.core.adapter import Adapter
+from coterie.core.work import Fit, Fitted
+from coterie.models.backbone import Rows
+
+Progress = Callable[[int, int], None]
+
+
+class NotFinite(Exception):
+    """A client's loss or adapter is no number any more; it stands for the client's result, its mates go on."""
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """One client's training: where it starts, how, on what, and the seed of all its draws."""
+
+    client: str
+    start: Adapter
+    fit: Fit
+    prepared: Rows
+    seed: int
+
+
+def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, total: None) -> list[Fitted | NotFinite]:
+    """Trains all jobs; answers in their order.
+
+    Clients with the same batch size share passes; within them those with the most steps go together, so that slots
+    stay busy.
+    """
+    order = sorted(range(len(jobs)), key=lambda i: (jobs[i].fit.batch, -jobs[i].fit.steps, jobs[i].client))
+    chunks: list[list[int]] = []
+    for _, same in groupby(order, key=lambda i: jobs[i].fit.batch):
+        indices = list(same)
+        chunks += [indices[k : k + bank.width] for k in range(0, len(indices), bank.width)]
+    total = sum(jobs[chunk[0]].fit.steps for chunk in chunks)
+    results: dict[int, Fitted | NotFinite] = {}
+    done = 0
+    for chunk in chunks:
+        members = [jobs[i] for i in chunk]
+        begun = done
+
+        def tell(step: int, begun: int = begun) -> None:
+            progress(begun + step, total)
+
+        results |= dict(zip(chunk, _fit_chunk(bank, members, tell), strict=True))
+        done += members[0].fit.steps
+    return [results[i] for i in range(len(jobs))]
+
+
+def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> list[Fitted | NotFinite]:
+    batch, most = jobs[0].fit.batch, max(job.fit.steps for job in jobs)
+    for slot in range(bank.width):
+        bank.load(slot, jobs[slot].start if slot < len(jobs) else None)
+    bank.bind_training()
+    anchors = {
+        k: bank.padded(job.fit.anchor) for k, job in enumerate(jobs) if job.fit.mu and job.fit.anchor is not None
+    }
+    generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
+    rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
+    groups = [{"params": [row], "weight_decay": job.fit.weight_decay} for row, job in zip(rows, jobs, strict=True)]
+    optimiser = torch.optim.AdamW(groups, lr=1.0, fused=True)
+    losses: list[list[float]] = [[] for _ in jobs]
+    failed: set[int] = set()
+    for step in range(most):
+        live = [k for k, job in enumerate(jobs) if step < job.fit.steps and k not in failed]
+        if not live:
+            break
+        mean = _client_losses(bank, jobs, live, generators, batch)
+        with warnings.catch_warnings():  # strided gradients are meant: they are views of one flat tensor
+            warnings.filterwarnings("ignore", message="grad and param do not obey")
+            mean[live].sum().backward()  # type: ignore[no-untyped-call]
+        values = mean.detach().tolist()
+        gradient = bank.grad if bank.dtype == torch.float32 else bank.grad.float()
+        for k in live:
+            losses[k].append(values[k])
+            if not _finite(values[k]):
+                failed.add(k)
+                continue
+            optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, step)
+            rows[k].grad = _prepared_gradient(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        bank.sync()
+        bank.grad.zero_()
+        tell(step + 1)
+    bank.release()
+    return [_result(bank, k, job, losses[k]) for k, job in enumerate(jobs)]
+
+
+def _client_losses(
+    bank: Bank, jobs: list[FitJob], live: list[int], generators: list[torch.Generator], batch: int
+) -> Tensor:
+    """Each slot's mean loss, ``(width,)``; the sum over clients is what is differentiated, never their mean."""
+    drawn = {k: bank.backbone.draw(jobs[k].prepared, batch, jobs[k].fit.drop, generators[k]) for k in live}
+    some = drawn[live[0]]
+    idle = {name: torch.zeros_like(value) for name, value in some.items()}
+    slots = [drawn.get(k, idle) for k in range(bank.width)]
+    rows = {name: torch.cat([slot[name] for slot in slots]) for name in some}
+    return bank.backbone.losses(rows).view(bank.width, batch).mean(1)
+
+
+def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
+    """The pull toward the anchor added, then the whole client's norm clipped."""
+    g = gradient.clone()
+    if anchor is not None:
+        g += fit.mu * (row - anchor)
+    if fit.clip:
+        g *= (fit.clip / (torch.linalg.vector_norm(g) + 1e-6)).clamp(max=1.0)
+    return g
+
+
+def _rate(fit: Fit, step: int) -> float:
+    return fit.rate * min(1.0, (step + 1) / fit.warmup) if fit.warmup else fit.rate
+
+
+def _result(bank: Bank, slot: int, job: FitJob, losses: list[float]) -> Fitted | NotFinite:
+    adapter = bank.read(slot, job.start.layout) if job.fit.steps else job.start
+    if not all(map(_finite, losses)) or not torch.isfinite(adapter.row).all():
+        return NotFinite(f"{job.client}: the training loss is no finite number; try a smaller form.fit.rate")
+    examples = len(next(iter(job.prepared.values())))
+    numbers = (
+        {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
+    )
+    return Fitted(adapter, examples, numbers)
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0.0
