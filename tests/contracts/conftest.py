@@ -21,6 +21,7 @@ from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.trampoline import run as trampoline
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
+from coterie.evals.wishes import Listener
 from coterie.federation.shelves import FORMS
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop
@@ -84,7 +85,7 @@ class World:
         cohort = recipe.cohort.model_copy(update={"share": self.share})
         recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort})
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
-        owners = (self.form, HeldOut(), Keeper(self.form), Painter(("a",), 2, self.seed))
+        owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
         house = House(header, (LAYOUT,), Raw(), {type(o).__name__: o for o in owners}, self.seed)
         hosts = {}
         for client, target in self.targets.items():
@@ -92,9 +93,9 @@ class World:
             tests = {"own": {"target": rows["target"][:1].repeat_interleave(4, 0)}} if len(rows["target"]) else {}
             pixels = np.zeros((2, 4, 4, 3), np.uint8)
             folder = self.path / "sites" / client
-            wish = self.wishes.get(client, client)
+            wishes = {"": self.wishes.get(client, client)}
             hosts[client] = SiteHost(
-                Belongings(client, folder, rows, tests, 4, wish, pixels, (pixels, ("x", "y"))), house
+                Belongings(client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y"))), house
             )
         facts = {c: Facts(len(h.belongings.train["target"]), c[0]) for c, h in hosts.items()}
         courier = Lossy(hosts, self.late, self.absent)

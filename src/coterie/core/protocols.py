@@ -73,8 +73,8 @@ class Site(Protocol):
     def held_out_pixels(self) -> NDArray[np.uint8]: ...
     @property
     def held_out_captions(self) -> Sequence[str]: ...
-    async def describe(self) -> Tensor:
-        """The client's wish, encoded: a centred unit vector ``(width,)``."""
+    async def describe(self, kind: str = "") -> Tensor:
+        """The client's wish, encoded: a unit vector ``(width,)``. ``kind`` asks for it in other words."""
         ...
 
 

@@ -35,7 +35,7 @@ class Belongings:
         train: prepared training examples.
         tests: held-out rows by name of the test set: ``own``, and ``style`` where a simulation knows it.
         levels: noise levels of a test set's rows.
-        wish: the client's wish in words.
+        wishes: the client's wish in words, by kind; the one that counts is under the empty name.
         pixels: training pictures, for what is looked at and compared at the site.
         held_out: held-out pictures and captions.
     """
@@ -45,7 +45,7 @@ class Belongings:
     train: Rows
     tests: Mapping[str, Rows]
     levels: int
-    wish: str
+    wishes: Mapping[str, str]
     pixels: NDArray[np.uint8]
     held_out: tuple[NDArray[np.uint8], tuple[str, ...]]
 
@@ -173,8 +173,8 @@ class OpenSite:
     def held_out_captions(self) -> Sequence[str]:
         return self.host.belongings.held_out[1]
 
-    async def describe(self) -> Tensor:
-        vector: Tensor = await Work("describe", self.client, self.host.belongings.wish)
+    async def describe(self, kind: str = "") -> Tensor:
+        vector: Tensor = await Work("describe", self.client, self.host.belongings.wishes.get(kind, ""))
         return vector
 
 

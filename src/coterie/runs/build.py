@@ -27,6 +27,7 @@ from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.workshop import Workshop
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
+from coterie.evals.wishes import Listener
 from coterie.models.backbone import Backbone
 from coterie.runs.recipe import Engine, Recipe, digest_of
 from coterie.wire.envelope import Header
@@ -54,7 +55,7 @@ def population_of(recipe: Recipe, side: int) -> Population:
     """The people of a recipe."""
     data = recipe.data
     if isinstance(data.source, Studio) and (data.partition, data.column) == ("column", "person"):
-        people = studio_population()
+        people = studio_population(side)
     else:
         people = _shared_out(recipe, data.source.read(side))
     if data.pool != "none":
@@ -138,7 +139,7 @@ def assemble(
     header = header_of(recipe, backbone.digest)
     prompts = recipe.pictures.prompts or people.prompts
     owners = (
-        recipe.form, HeldOut(), Keeper(recipe.form), Painter(tuple(prompts), recipe.evaluation.copies, recipe.seed),
+        recipe.form, HeldOut(), Keeper(recipe.form), Listener(), Painter(tuple(prompts), recipe.evaluation.copies, recipe.seed),
     )  # fmt: skip
     house = House(header, (layout,), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
     hosts = {
@@ -182,7 +183,7 @@ def _belongings(recipe: Recipe, backbone: Backbone, people: Population, name: st
             if len(table)
         },
         levels=levels,
-        wish=wish,
+        wishes={**client.wishes, "": wish},
         pixels=client.train.pixels,
         held_out=(client.held_out.pixels, tuple(told(client.held_out))),
     )

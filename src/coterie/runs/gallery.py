@@ -14,6 +14,7 @@ from coterie.models.png import png_bytes
 from coterie.runs.folder import RunFolder
 
 HYBRID_WEIGHTS = (0.75, 0.5, 0.25)
+HYBRID_PROMPTS = 3
 MOST_PAIRS = 6
 Mix = tuple[tuple[Adapter, float], ...]
 
@@ -27,12 +28,14 @@ async def draw_all(
     ``pictures/hybrid/A+B/75/NN.png``.
     """
     rows: dict[str, Mix] = {"base": (), **{name: ((adapter, 1.0),) for name, adapter in adapters.items()}}
+    await draw(folder, "pictures", prompts, rows, seed)
     if hybrids:
+        rows = {}
         for one, other in list(combinations(sorted(adapters), 2))[:MOST_PAIRS]:
             for weight in HYBRID_WEIGHTS:
                 mix = ((adapters[one], weight), (adapters[other], 1 - weight))
                 rows[f"hybrid/{one}+{other}/{round(100 * weight)}"] = mix
-    await draw(folder, "pictures", prompts, rows, seed)
+        await draw(folder, "pictures", prompts[:HYBRID_PROMPTS], rows, seed)
 
 
 async def draw_round(

@@ -14,6 +14,7 @@ from coterie.engines.cohort import QuorumLost, RoundCohort, Terms
 from coterie.engines.keeper import Keeper
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter, noise_seed
+from coterie.evals.wishes import KINDS, Listener, agreement
 from coterie.federation.sampling import sample
 from coterie.runs.folder import RunFolder
 from coterie.runs.gallery import draw_all, draw_round
@@ -140,9 +141,22 @@ class Loop:
             "personal": {c: k["personal"] for c, k in kept.items()},
             "pictures": {c: d["pictures"] for c, d in drawn.items()},
             "copies": dict(copied.items()),
+            "other_wishes": await self.other_wishes(scoring),
             "bytes": book.meter.as_plain(),
             "failures": {**kept.failures, **scores.failures, **drawn.failures, **copied.failures},
         }
+
+    async def other_wishes(self, cohort: RoundCohort) -> dict[str, Any]:
+        """How well each kind of wish finds the true groups, where both are known."""
+        grouping = getattr(self.form, "grouping", None)
+        known = all(fact.truth is not None for fact in self.terms.facts.values())
+        if grouping is None or grouping.reads != "wishes" or not known or len(cohort) < 3:
+            return {}
+        found = {}
+        for kind in KINDS:
+            vectors = await cohort.map(Listener().client_wish, dict.fromkeys(cohort, kind))
+            found[kind] = agreement(grouping, dict(vectors.items()), self.terms.facts, self.recipe.seed)
+        return found
 
     @property
     def noise_seed(self) -> int:

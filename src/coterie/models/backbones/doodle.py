@@ -23,7 +23,7 @@ from coterie.core.adapter import Layout, LowRank
 from coterie.core.errors import UserError, nearest
 from coterie.models import flow
 from coterie.models.backbone import Rows
-from coterie.models.encoders.minilm import WIDTH, minilm
+from coterie.models.encoders.minilm import minilm
 from coterie.models.shelves import BACKBONES
 from coterie.models.unet import CONFIG, build_unet
 
@@ -109,18 +109,14 @@ class Doodle:
 
     def encode(self, prompts: Sequence[str]) -> Rows:
         """``states (n, tokens, 384)`` and ``mask (n, tokens)``."""
-        known = self.__dict__.setdefault("_encoded", {})
-        for text in dict.fromkeys(p for p in prompts if p not in known):
-            encoded = minilm().encode([text])
-            width = min(self.tokens, encoded.states.shape[1])
-            states, mask = torch.zeros(self.tokens, WIDTH), torch.zeros(self.tokens, dtype=torch.bool)
-            states[:width], mask[:width] = encoded.states[0, :width], encoded.mask[0, :width]
-            known[text] = (states, mask)
-        rows = [known[p] for p in prompts]
-        return {"states": torch.stack([s for s, _ in rows]), "mask": torch.stack([m for _, m in rows])}
+        rows = minilm().alone(prompts)
+        return {
+            "states": torch.cat([row.states for row in rows])[:, : self.tokens],
+            "mask": torch.cat([row.mask for row in rows])[:, : self.tokens],
+        }
 
     def pooled(self, texts: Sequence[str]) -> Tensor:
-        return torch.cat([minilm().encode([text]).pooled for text in texts])
+        return torch.cat([row.pooled for row in minilm().alone(texts)])
 
     def noise(self, seeds: Sequence[int]) -> Tensor:
         shape = (3, self.side, self.side)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from coterie.core.errors import UserError
 
 WIDTH = 384
+_ROWS = 16
 MAX_TOKENS = 48  # the longest caption of the package has 24; a wish may stand before it
 
 _DIGESTS = {
@@ -47,6 +49,7 @@ class MiniLM:
         folder = _checked_folder()
         self.device = device
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._known: dict[str, TextStates] = {}
         self._model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval().to(device)
 
     @torch.no_grad()
@@ -65,6 +68,31 @@ class MiniLM:
             h = self._model(input_ids=ids[start : start + batch], attention_mask=m).last_hidden_state.float()
             parts.append(h * m[..., None])
         states = torch.cat(parts)
+        pooled = torch.nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=-1)
+        return TextStates(states, mask.bool(), pooled)
+
+
+    def alone(self, texts: Sequence[str]) -> list[TextStates]:
+        """Each text encoded so that its bits do not depend on the others, ``(1, MAX_TOKENS, 384)``; remembered.
+
+        Passes always have the same shape: sixteen texts of 48 tokens, filled up with the empty one.
+        """
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        for start in range(0, len(new), _ROWS):
+            part = new[start : start + _ROWS]
+            got = self._fixed(part + [""] * (_ROWS - len(part)))
+            for i, text in enumerate(part):
+                self._known[text] = TextStates(*(value[i : i + 1].clone() for value in got))
+        return [self._known[text] for text in texts]
+
+    @torch.no_grad()
+    def _fixed(self, texts: list[str]) -> TextStates:
+        tokens = self._tokenizer(
+            texts, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+        )
+        mask = tokens["attention_mask"]
+        out = self._model(input_ids=tokens["input_ids"].to(self.device), attention_mask=mask.to(self.device))
+        states = out.last_hidden_state.float().cpu() * mask[..., None]
         pooled = torch.nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=-1)
         return TextStates(states, mask.bool(), pooled)
 
