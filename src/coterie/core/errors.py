@@ -27,5 +27,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     '; there are: fedavg, local'
     """
     known = sorted(known)
+    if not known:
+        return "; there are none"
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(known)}"

@@ -24,10 +24,11 @@ class Shelf(Generic[T]):
     Args:
         package: dotted name of the folder, which is also the entry-point group.
         kind: what one thing is called in messages.
+        default: the thing meant by settings without a name; empty if a name must be given.
     """
 
-    def __init__(self, package: str, kind: str) -> None:
-        self.package, self.kind = package, kind
+    def __init__(self, package: str, kind: str, default: str = "") -> None:
+        self.package, self.kind, self.default = package, kind, default
         self._things: dict[str, type[Any]] = {}
 
     def register(self, name: str) -> Callable[[C], C]:
@@ -70,6 +71,8 @@ class Shelf(Generic[T]):
             return settings  # type: ignore[return-value]
         if isinstance(settings, str):
             settings = {"name": settings}
+        if isinstance(settings, Mapping) and self.default:
+            settings = {"name": self.default, **settings}
         if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
             text = f"wanted a table with a name, like {{ name = '{self.names()[0]}' }}"
             raise Problems([(where or self.kind, text)])

@@ -16,4 +16,4 @@ class Source(Protocol):
         ...
 
 
-SOURCES: Shelf[Source] = Shelf("coterie.data.sources", "source")
+SOURCES: Shelf[Source] = Shelf("coterie.data.sources", "source", "studio")

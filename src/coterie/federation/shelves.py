@@ -5,7 +5,7 @@ from __future__ import annotations
 from coterie.core.protocols import Aggregator, Form, Grouping, Keeping
 from coterie.core.shelf import Shelf
 
-FORMS: Shelf[Form] = Shelf("coterie.federation.forms", "form")
-GROUPINGS: Shelf[Grouping] = Shelf("coterie.federation.groupings", "grouping")
+FORMS: Shelf[Form] = Shelf("coterie.federation.forms", "form", "clustered")
+GROUPINGS: Shelf[Grouping] = Shelf("coterie.federation.groupings", "grouping", "wishes")
 KEEPINGS: Shelf[Keeping] = Shelf("coterie.federation.keepings", "keeping")
-AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator")
+AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator", "mean")

@@ -25,5 +25,5 @@ class Method(Protocol):
     def layout(self, backbone: Backbone) -> Layout: ...
 
 
-BACKBONES: Shelf[BackboneSettings] = Shelf("coterie.models.backbones", "backbone")
-METHODS: Shelf[Method] = Shelf("coterie.models.methods", "method")
+BACKBONES: Shelf[BackboneSettings] = Shelf("coterie.models.backbones", "backbone", "doodle")
+METHODS: Shelf[Method] = Shelf("coterie.models.methods", "method", "lora")

@@ -230,6 +230,9 @@ def lay_over(plain: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(inner, dict):
             raise UserError(f"--set {key}: {table} is not a table")
         plain = inner
+    if tables and last == "name" and plain.get("name", value) != value:  # settings of another thing mean nothing here
+        for key in [k for k in plain if k != "fit"]:
+            del plain[key]
     plain[last] = value
 
 

@@ -26,4 +26,4 @@ class Codec(Protocol):
         ...
 
 
-CODECS: Shelf[Codec] = Shelf("coterie.wire.codecs", "codec")
+CODECS: Shelf[Codec] = Shelf("coterie.wire.codecs", "codec", "cast")
