@@ -102,7 +102,7 @@ class World:
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
         terms = Terms(header, courier, (LAYOUT,), Raw(), facts, self.seed, 0.3, self.sealed, tell)
         folder = RunFolder(self.path)
-        return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, tell)
+        return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 
     def play(self):
         return trampoline(self.loop().play(), lambda kind, works: toy_work(kind, works, self.log))

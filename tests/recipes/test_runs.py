@@ -52,7 +52,9 @@ def test_a_run_leaves_both_halves_of_its_folder(finished):
     path, results = finished
     server = {p.name for p in (path / "server").iterdir()}
     assert {"recipe.toml", "environment.json", "journal.jsonl", "checkpoints", "adapters", "results.json"} <= server
-    assert {p.name for p in (path / "sites").iterdir()} == set(results["clients"]) == {f"client-{k}" for k in range(1, 5)}
+    assert (
+        {p.name for p in (path / "sites").iterdir()} == set(results["clients"]) == {f"client-{k}" for k in range(1, 5)}
+    )
     for client in results["clients"]:
         site = path / "sites" / client
         assert (site / "pictures" / "final" / "00.png").is_file()

@@ -137,9 +137,9 @@ def banked(module: nn.Module, name: str) -> Banked:
     """
     if isinstance(module, nn.Linear):
         return BankedLinear(module)
-    if isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros":
-        if isinstance(module.padding, tuple):
-            return BankedConv2d(module)
+    plain = isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros"
+    if plain and isinstance(module.padding, tuple):
+        return BankedConv2d(module)
     raise UserError(
         f"{name}: the bank adapts Linear and plain Conv2d layers, this is {type(module).__name__}; leave it out of the "
         "targets"

@@ -63,7 +63,7 @@ class Live:
 
         self.console = Console(stderr=True)
         self.bar = Progress(
-            TextColumn("{task.description}", justify="left"), BarColumn(bar_width=24), TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console, transient=True,
         )  # fmt: skip
         self.plan: list[str] = []

@@ -96,6 +96,11 @@ class Shelf(Generic[T]):
             raise ShelfProblem(problems) from problems
 
 
+def shelf_name(thing: Any) -> str:
+    """The registered name of a thing."""
+    return str(type(thing).shelf_name)
+
+
 class Problems(UserError):
     """Wrong settings: each a dotted key and what is wrong with it."""
 

@@ -1,7 +1,5 @@
-"""The report of a run."""
+"""The report: one self-contained page made from nothing but a run folder, at any time."""
 
-from pathlib import Path
+from coterie.report.page import make_report
 
-
-def make_report(run: Path, study: Path | None = None) -> Path:
-    return run / "server" / "report.html"
+__all__ = ["make_report"]

@@ -17,6 +17,7 @@ from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
+from coterie.core.shelf import shelf_name
 from coterie.data import partition
 from coterie.data.population import ClientData, Population, pooled
 from coterie.data.sources.studio import Studio
@@ -118,7 +119,7 @@ def resolve(recipe: Recipe, num_clients: int) -> Recipe:
 
 def header_of(recipe: Recipe, backbone_digest: str) -> Header:
     """What every message of the run says."""
-    codec = getattr(type(recipe.codec), "shelf_name", "raw")
+    codec = shelf_name(recipe.codec)
     return Header(run=recipe.name, backbone=backbone_digest, recipe=digest_of(recipe), codec=codec)
 
 
@@ -138,9 +139,8 @@ def assemble(
     people = population_of(recipe, backbone.side)
     header = header_of(recipe, backbone.digest)
     prompts = recipe.pictures.prompts or people.prompts
-    owners = (
-        recipe.form, HeldOut(), Keeper(recipe.form), Listener(), Painter(tuple(prompts), recipe.evaluation.copies, recipe.seed),
-    )  # fmt: skip
+    painter = Painter(tuple(prompts), recipe.evaluation.copies, recipe.seed)
+    owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
     house = House(header, (layout,), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
     hosts = {
         name: SiteHost(_belongings(recipe, backbone, people, name, folder), house)

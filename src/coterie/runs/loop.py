@@ -33,6 +33,7 @@ class Loop:
         terms: of all exchanges.
         start: the adapter that everybody starts from.
         tests: names of the test sets that sites have.
+        num_parameters: of the whole backbone, for comparison.
         tell: called with an event's name and its fields; the journal and the terminal listen.
     """
 
@@ -41,6 +42,7 @@ class Loop:
     terms: Terms
     start: Adapter
     tests: tuple[str, ...]
+    num_parameters: int
     tell: Tell
 
     @property

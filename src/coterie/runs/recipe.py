@@ -167,7 +167,7 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
         UserError: with the file, the key, what is wrong and the nearest right name.
     """
     if path is None:
-        text, where = files("coterie").joinpath("recipes/quickstart.toml").read_text(), "quickstart.toml"
+        text, where = files("coterie.runs").joinpath("quickstart.toml").read_text(), "quickstart.toml"
     else:
         where = str(path)
         try:

@@ -17,6 +17,7 @@ from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
+from coterie.core.shelf import shelf_name
 from coterie.engines.cohort import Terms
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
@@ -87,14 +88,20 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Pro
             if tell is not None:
                 tell(event, arm=arm, **fields)
 
-        heard("started", rounds=recipe.rounds, form=type(recipe.form).shelf_name, recipe=digest_of(recipe))  # type: ignore[attr-defined]
+        heard("started", rounds=recipe.rounds, form=shelf_name(recipe.form), recipe=digest_of(recipe))
         began = time.monotonic()
         with playing(recipe, path, heard, progress) as (loop, do):
             results: dict[str, Any] = trampoline(loop.play(), do)
         results |= {
-            "recipe": digest_of(recipe), "form": type(recipe.form).shelf_name, "seed": recipe.seed,  # type: ignore[attr-defined]
-            "rounds": recipe.rounds, "seconds": round(time.monotonic() - began, 2),
-        }  # fmt: skip
+            "recipe": digest_of(recipe),
+            "form": shelf_name(recipe.form),
+            "seed": recipe.seed,
+            "rounds": recipe.rounds,
+            "backbone_digest": loop.terms.header.backbone,
+            "backbone_parameters": loop.num_parameters,
+            "adapter_parameters": loop.start.layout.size,
+            "seconds": round(time.monotonic() - began, 2),
+        }
         folder.write_json("results.json", results)
         heard("finished", seconds=results["seconds"])
         return results
@@ -109,7 +116,7 @@ def playing(recipe: Recipe, path: Path, tell: Tell, progress: Progress | None = 
     if recipe.engine.workers == 0:
         parts = assemble(recipe, path, progress=progress)
         terms = terms_of(recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell)
-        yield loop_of(recipe, terms, tests_of(parts), folder), parts.workshop.do
+        yield loop_of(recipe, terms, tests_of(parts), parts.backbone.num_parameters, folder), parts.workshop.do
         return
     count = recipe.engine.workers
     with Workers(functools.partial(staff, as_plain(recipe), str(path), count), count, progress or _silent) as workers:
@@ -117,7 +124,8 @@ def playing(recipe: Recipe, path: Path, tell: Tell, progress: Progress | None = 
         terms = terms_of(
             recipe, workers.hellos[0]["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell
         )
-        yield loop_of(recipe, terms, workers.hellos[0]["tests"], folder), workers.do
+        hello = workers.hellos[0]
+        yield loop_of(recipe, terms, hello["tests"], hello["num_parameters"], folder), workers.do
 
 
 def staff(plain: Mapping[str, Any], path: str, count: int, number: int, progress: Progress) -> Staffed:
@@ -125,7 +133,12 @@ def staff(plain: Mapping[str, Any], path: str, count: int, number: int, progress
     recipe = make_recipe(plain, "recipe.toml")
     parts = assemble(recipe, Path(path), lambda index: index % count == number, progress)
     facts = {c: {"num_examples": f.num_examples, "truth": f.truth} for c, f in parts.facts.items()}
-    hello = {"facts": facts, "backbone": parts.backbone.digest, "tests": list(tests_of(parts))}
+    hello = {
+        "facts": facts,
+        "backbone": parts.backbone.digest,
+        "num_parameters": parts.backbone.num_parameters,
+        "tests": list(tests_of(parts)),
+    }
     return Staffed(parts.workshop, parts.hosts, parts.layout, hello)
 
 
@@ -145,10 +158,10 @@ def terms_of(
     )  # fmt: skip
 
 
-def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], folder: RunFolder) -> Loop:
+def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], num_parameters: int, folder: RunFolder) -> Loop:
     """The loop of a run, at its beginning."""
     begin = terms.layouts[0].start(seed_for(recipe.seed, 0, "", "adapter"))
-    return Loop(recipe, folder, terms, begin, tuple(tests), terms.tell)
+    return Loop(recipe, folder, terms, begin, tuple(tests), num_parameters, terms.tell)
 
 
 def _silent(kind: str, done: int, total: int) -> None:

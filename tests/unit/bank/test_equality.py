@@ -166,7 +166,9 @@ def test_clipping_is_each_clients_own(backbone, examples):
     layout = model.layout(4, 4, "attention")
     jobs = jobs_for(model, examples, layout, 2, steps=2)
     tight = replace(jobs[0], fit=replace(jobs[0].fit, clip=1e-4))
-    assert torch.equal(run(model, layout, [tight, jobs[1]], 2)[1].adapter.row, run(model, layout, jobs, 2)[1].adapter.row)
+    assert torch.equal(
+        run(model, layout, [tight, jobs[1]], 2)[1].adapter.row, run(model, layout, jobs, 2)[1].adapter.row
+    )
 
 
 def test_the_pull_is_the_gradient_of_its_penalty(backbone, examples):

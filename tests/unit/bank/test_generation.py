@@ -63,7 +63,10 @@ def test_scores_do_not_depend_on_what_else_is_scored(backbone, examples):
     model = backbone()
     layout = model.layout(4, 4, "all")
     one, other = adapters(layout, 2)
-    jobs = [EvalJob("a", one, model.fixed(examples(model, 3), 4, 0)), EvalJob("b", None, model.fixed(examples(model, 5), 4, 0))]
+    jobs = [
+        EvalJob("a", one, model.fixed(examples(model, 3), 4, 0)),
+        EvalJob("b", None, model.fixed(examples(model, 5), 4, 0)),
+    ]
     jobs.append(EvalJob("c", other, jobs[0].rows))
     bank = Bank(model, layout, 2)
     together = evaluate(bank, jobs)

@@ -71,7 +71,6 @@ class MiniLM:
         pooled = torch.nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=-1)
         return TextStates(states, mask.bool(), pooled)
 
-
     def alone(self, texts: Sequence[str]) -> list[TextStates]:
         """Each text encoded so that its bits do not depend on the others, ``(1, MAX_TOKENS, 384)``; remembered.
 
