@@ -1,0 +1,196 @@
+"""Every mistake typed by hand: one clear line, exit code 2, nothing lost."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coterie.__main__ import main
+
+SMALL = [
+    "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
+    "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "engine.width=2", "engine.workers=0",
+    "data.partition=iid", "data.num_clients=2", "form.grouping.name=single", "method.targets=attention", "control={}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def coterie(monkeypatch, capsys, tmp_path):
+    """Runs a command in an empty folder; returns its exit code, what it printed and what it complained."""
+
+    def call(*words):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["coterie", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def sets(*items):
+    return [word for item in items for word in ("--set", item)]
+
+
+def complaint(result):
+    code, _, err = result
+    assert code == 2, err
+    lines = err.strip().splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("rounds = 3 4", "mine.toml: not TOML"),
+        ("rouds = 3", "mine.toml: rouds: unknown key; did you mean 'rounds'?"),
+        ("rounds = -1", "mine.toml: rounds: input should be greater than or equal to 0 (it is -1)"),
+        ("rounds = 'many'", "mine.toml: rounds: "),
+        ("[form]\nname = 'clusterd'", "mine.toml: form.name: no form is called 'clusterd'; did you mean 'clustered'?"),
+        ("[form.fit]\nstepz = 3", "mine.toml: form.fit.stepz: unknown key; did you mean 'steps'?"),
+        ("[form.grouping]\nname = 'wishes'\nfloor = 2.0", "mine.toml: form.grouping.floor: "),
+        ("[data]\ncolum = 'x'", "mine.toml: data.colum: unknown key; did you mean 'column'?"),
+        ("[data.source]\nname = 'parquett'", "mine.toml: data.source.name: no source is called 'parquett'"),
+        ("[engine]\nmemory = 'lots'", "engine.memory: 'lots' is no size"),
+        ("[engine]\nmemory = '10MB'\nworkers = 0\n[backbone]\nname = 'untrained'", "engine.memory: "),
+        ("[method]\nrank = 0", "mine.toml: method.rank: "),
+        ("[data]\nsource = { name = 'parquet', path = 'none.parquet' }", "none.parquet"),
+        ("[control]\nfrm = 3", "mine.toml: control.frm: unknown key; did you mean 'form'?"),
+    ],
+)
+def test_a_wrong_recipe_is_told_in_one_line(coterie, tmp_path, text, wanted):
+    (tmp_path / "mine.toml").write_text(text)
+    assert wanted in complaint(coterie("run", "mine.toml"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_wrong_words(coterie, tmp_path):
+    assert "nowhere.toml: no such recipe" in complaint(coterie("run", "nowhere.toml"))
+    assert "wanted key=value" in complaint(coterie("run", "--set", "rounds"))
+    assert "quickstart.toml: rouns: unknown key" in complaint(coterie("run", "--set", "rouns=2"))
+    assert "nowhere: not a run" in complaint(coterie("run", "--resume", "nowhere"))
+    assert "takes no recipe" in complaint(coterie("run", "--resume", "nowhere", "--set", "rounds=2"))
+    assert "nowhere: not a run" in complaint(coterie("show", "nowhere"))
+    assert "runs: no such folder" in complaint(coterie("list"))
+    assert "--format yaml: no such format" in complaint(coterie("list", tmp_path, "--format", "yaml"))
+    assert "nowhere: not a run" in complaint(coterie("generate", "nowhere", "--prompt", "x"))
+    assert "no such file" in complaint(coterie("pretrain", "--out", "x", "--drawings", "no.parquet", "--processes", 1))
+
+
+def test_data_that_cannot_be_used(coterie, tmp_path):
+    assert "nowhere" in complaint(coterie("data", "check", "nowhere"))
+    (tmp_path / "empty").mkdir()
+    assert "empty" in complaint(coterie("data", "check", "empty"))
+    for person, count in (("ada", 3), ("bo", 1)):
+        (tmp_path / "people" / person).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(np.full((20, 30, 3), 60 * i, np.uint8)).save(tmp_path / "people" / person / f"{i}.png")
+            (tmp_path / "people" / person / f"{i}.txt").write_text(f"thing {i}")
+    (tmp_path / "people" / "ada" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "people" / "ada" / "broken.txt").write_text("x")
+    code, out, _ = coterie("data", "check", "people")
+    assert code == 0
+    assert "broken.png" in out
+    code, out, _ = coterie("data", "check", "people", "--format", "json")
+    assert json.loads(out)["num_pictures"] == 4
+    (tmp_path / "mine.toml").write_text(
+        "[data]\nsource = { name = 'image_folder', path = 'people' }\ncolumn = 'cliet'\n"
+    )
+    assert "no column 'cliet'; did you mean 'client'" in complaint(coterie("run", "mine.toml"))
+
+
+def test_a_folder_that_cannot_be_used(coterie, tmp_path):
+    (tmp_path / "file").write_text("")
+    line = complaint(coterie("run", "--out", "file/run", *sets(*SMALL)))
+    assert "a file is where a folder should be" in line or "cannot be written" in line
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    from coterie.runs.recipe import read_recipe
+    from coterie.runs.run import start
+
+    path = tmp_path_factory.mktemp("cli") / "run"
+    start(read_recipe(None, SMALL), path)
+    return path
+
+
+def test_a_run_can_be_looked_at(coterie, finished):
+    code, out, _ = coterie("list", finished.parent)
+    assert code == 0
+    assert "finished" in out
+    shown = json.loads(coterie("show", finished, "--format", "json")[1])
+    assert {row["person"] for row in shown["people"]} == {"client-1", "client-2"}
+    assert "client-1" in coterie("show", finished)[1]
+    rows = json.loads(coterie("adapters", finished, "--format", "json")[1])
+    assert {row["name"]: row["kind"] for row in rows} == {
+        "cluster-0": "server", "client-1": "personal", "client-2": "personal",
+    }  # fmt: skip
+    assert "enrolment is round 0" in coterie("recipe", "show")[1]
+
+
+@pytest.mark.parametrize(
+    "which", [[], ["--client", "client-1"], ["--cluster", "cluster-0"], ["--mix", "cluster-0=0.6,client-2=0.4"]]
+)
+def test_pictures_say_where_they_come_from(coterie, finished, tmp_path, which):
+    code, out, err = coterie("generate", finished, "--prompt", "secret words", "-n", 2, "--steps", 2, "--out", "p", *which)
+    assert code == 0, err
+    assert Path(out.strip()).name == "sheet.png"
+    picture = Image.open(tmp_path / "p" / "seed-0001.png")
+    notes = picture.text
+    assert notes["coterie:seed"] == "1"
+    assert len(notes["coterie:backbone"]) == 12
+    assert ("none" in notes["coterie:adapters"]) == (not which)
+    assert not [f for f in (tmp_path / "p").iterdir() if b"secret" in f.read_bytes()]
+
+
+def test_wrong_words_to_generate(coterie, finished):
+    ask = ("generate", finished, "--prompt", "x", "--steps", 1, "-n", 1)
+    assert "no adapter is called 'client-9'; did you mean 'client-" in complaint(coterie(*ask, "--client", "client-9"))
+    assert "give only one of" in complaint(coterie(*ask, "--client", "client-1", "--cluster", "cluster-0"))
+    assert "is no name=weight" in complaint(coterie(*ask, "--mix", "client-1=much"))
+
+
+def test_an_adapter_of_another_backbone_or_a_broken_one(coterie, finished, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    recipe = copy / "server" / "recipe.toml"
+    ask = ("generate", copy, "--prompt", "x", "--steps", 1, "-n", 1, "--client", "client-1")
+    text = recipe.read_text()
+    head, _, tail = text.partition("[backbone]")
+    recipe.write_text(head + "[backbone]" + tail.replace("seed = 0", "seed = 1", 1))
+    assert "the adapter belongs to another backbone: its digest is" in complaint(coterie(*ask))
+    recipe.write_text(text)
+    weights = copy / "sites" / "client-1" / "adapters" / "personal" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert "not an adapter that can be read" in complaint(coterie(*ask))
+
+
+def test_help_is_instant_and_nothing_heavy_is_loaded_for_it():
+    code = "import sys; from coterie.cli.app import app; print([m for m in ('torch', 'diffusers', 'numpy') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "coterie", "--help"], capture_output=True, check=True)
+    assert time.monotonic() - began < 5  # loosely: it is measured in docs/benchmarks.md
+
+
+def test_events_as_json(coterie, tmp_path):
+    code, out, err = coterie("run", "--json", "--out", "r", *sets(*SMALL))
+    assert code == 0, err
+    events = [json.loads(line) for line in out.strip().splitlines()]
+    assert [e["event"] for e in events][:3] == ["started", "round_started", "round_done"]
+    assert events[-1]["event"] == "report"
+    assert (tmp_path / "r" / "server" / "report.html").is_file()

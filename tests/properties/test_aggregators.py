@@ -1,0 +1,170 @@
+"""Algebraic laws of every aggregator on the shelf (algorithms 16.1 to 16.4, 16.9, 16.10)."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coterie.core.adapter import Adapter, Layout, LowRank
+from coterie.core.errors import UserError
+from coterie.core.update import Update
+from coterie.engines.replies import ReplyMap
+from coterie.federation.aggregators.product_svd import mean_of_products, refactor
+from coterie.federation.groupings.weights import product
+from coterie.federation.shelves import AGGREGATORS
+
+RULES = AGGREGATORS.names()
+SHAPES = (("to_q", 7, 5), ("conv", 4, 18))
+
+
+def layout(rank, scale=0.5):
+    return Layout("b", tuple(LowRank(name, out, columns, rank, scale) for name, out, columns in SHAPES))
+
+
+def adapter(seed, rank=3, scale=0.5):
+    rng = torch.Generator().manual_seed(seed)
+    where = layout(rank, scale)
+    return Adapter(where, torch.randn(where.size, generator=rng))
+
+
+def dense(adapter):
+    """Effective updates, float64."""
+    out = []
+    for index, part in enumerate(adapter.layout.parts):
+        b, a = adapter.factors(index)
+        out.append(part.scale * b.double() @ a.double())
+    return out
+
+
+def replies(adapters, weights):
+    return ReplyMap({f"c{i:02d}": Update(a, w) for i, (a, w) in enumerate(zip(adapters, weights, strict=True))}, {})
+
+
+def apply(rule, current, adapters, weights):
+    made = AGGREGATORS.build(rule)
+    return made.apply(made.init(current), current, replies(adapters, weights))
+
+
+def close(got, wanted, tolerance=2e-6):
+    """Adapters are float32, so equality of updates is float32's."""
+    for one, other in zip(dense(got), dense(wanted) if isinstance(wanted, Adapter) else wanted, strict=True):
+        assert (one - other).norm() <= tolerance * max(float(other.norm()), 1e-6)
+
+
+def test_there_are_rules():
+    assert len(RULES) >= 2
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(st.lists(st.floats(0.1, 50), min_size=1, max_size=5))
+def test_identical_clients_give_that_client(rule, weights):
+    one = adapter(1)
+    _, got, _ = apply(rule, adapter(2), [one] * len(weights), weights)
+    close(got, one)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(st.permutations(range(4)))
+def test_the_order_of_arrival_changes_nothing(rule, order):
+    adapters, weights = [adapter(i) for i in range(4)], [1.0, 2.0, 3.0, 4.0]
+    values = {f"c{i}": Update(adapters[i], weights[i]) for i in range(4)}
+    made = AGGREGATORS.build(rule)
+    _, one, _ = made.apply(None, adapter(9), ReplyMap(values, {}))
+    _, other, _ = made.apply(None, adapter(9), ReplyMap({f"c{i}": values[f"c{i}"] for i in order}, {}))
+    assert torch.equal(one.row, other.row)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_count_as_shares(rule):
+    adapters = [adapter(i) for i in range(3)]
+    _, wanted, _ = apply(rule, adapter(9), adapters, [1.0, 2.0, 3.0])
+    close(apply(rule, adapter(9), adapters, [7.0, 14.0, 21.0])[1], wanted)
+    close(apply(rule, adapter(9), [*adapters, adapter(5)], [1.0, 2.0, 3.0, 0.0])[1], wanted)
+    close(apply(rule, adapter(9), [*adapters, adapters[2]], [1.0, 2.0, 1.5, 1.5])[1], wanted)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_nobody_with_an_example_changes_nothing(rule):
+    current = adapter(3)
+    assert apply(rule, current, [adapter(1)], [0.0])[1] is current
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 10))
+def test_product_svd_is_exact_up_to_its_rank_with_mixed_ranks_and_scales(rank_a, rank_b, seed):
+    adapters = [adapter(seed, rank_a, 0.5), adapter(seed + 50, rank_b, 2.0)]
+    wanted = [0.25 * x + 0.75 * y for x, y in zip(dense(adapters[0]), dense(adapters[1]), strict=True)]
+    got, discarded = mean_of_products(adapters, [0.25, 0.75], adapter(0, rank_a + rank_b))
+    close(got, wanted, 5e-6)
+    assert discarded < 1e-10
+
+
+@given(st.integers(1, 6), st.integers(0, 20))
+def test_truncation_is_the_best_possible_and_its_error_is_told(rank, seed):
+    rng = torch.Generator().manual_seed(seed)
+    bs, rows = (torch.randn(shape, generator=rng, dtype=torch.float64) for shape in ((9, 6), (6, 8)))
+    b, a, tail, energy = refactor(bs, rows, rank, torch.randn(rank, 8, generator=rng, dtype=torch.float64))
+    s = torch.linalg.svdvals(bs @ rows)
+    assert (b @ a - bs @ rows).square().sum() == pytest.approx(float(s[rank:].square().sum()), rel=1e-8, abs=1e-18)
+    assert tail == pytest.approx(float(s[rank:].square().sum()), rel=1e-8, abs=1e-18)
+    assert energy == pytest.approx(float(s.square().sum()), rel=1e-10)
+
+
+def test_gauge_changes_the_factor_average_but_never_the_mean_of_products():
+    """algorithms 16.3: the same updates, written with other factors."""
+    one, other = adapter(1), adapter(2)
+    pieces = []
+    for index, part in enumerate(one.layout.parts):
+        b, a = one.factors(index)
+        m = torch.eye(part.rank) * 3 + torch.randn(part.rank, part.rank, generator=torch.Generator().manual_seed(index))
+        pieces += [(m @ a).reshape(-1), (b @ torch.linalg.inv(m)).T.reshape(-1)]
+    turned = Adapter(one.layout, torch.cat(pieces))
+    close(turned, one, 1e-4)
+    exact = [apply("product_svd", adapter(9, 6), [x, other], [1, 1])[1] for x in (one, turned)]
+    close(exact[1], exact[0], 1e-4)
+    plain = [apply("mean", one, [x, other], [1, 1])[1] for x in (one, turned)]
+    assert (dense(plain[0])[0] - dense(plain[1])[0]).norm() > 0.1 * dense(plain[0])[0].norm()
+
+
+def test_the_gap_of_the_factor_average_is_the_covariance():
+    """Section 10: D* - B A = sum_k w_k (B_k - B)(A_k - A)."""
+    adapters, weights = [adapter(i, scale=1.0) for i in range(3)], [0.2, 0.3, 0.5]
+    _, mean, _ = apply("mean", adapters[0], adapters, weights)
+    for index in range(len(SHAPES)):
+        b, a = (x.double() for x in mean.factors(index))
+        exact = sum(w * dense(x)[index] for w, x in zip(weights, adapters, strict=True))
+        gap = sum(
+            w * (x.factors(index)[0].double() - b) @ (x.factors(index)[1].double() - a)
+            for w, x in zip(weights, adapters, strict=True)
+        )
+        assert torch.allclose(exact - b @ a, gap, atol=1e-5)
+
+
+def test_directions_that_carry_nothing_can_still_learn():
+    zero = layout(3).start(1)
+    _, got, numbers = apply("product_svd", layout(3).start(2), [zero, zero], [1, 1])
+    assert numbers["aggregate/discarded_energy"] == 0
+    for index in range(len(SHAPES)):
+        b, a = got.factors(index)
+        assert not b.any()
+        assert (a.norm(dim=1) > 0).all()
+    thin = adapter(1, rank=1)
+    grown, _ = mean_of_products([thin], [1.0], adapter(2, rank=3))
+    close(grown, thin)
+    b, a = grown.factors(0)
+    assert (a.norm(dim=1) > 0).all()
+    assert torch.allclose((a @ a.T)[0, 1:], torch.zeros(2), atol=1e-5)
+
+
+def test_mean_refuses_what_only_product_svd_can_do():
+    with pytest.raises(UserError, match="use the aggregator product_svd"):
+        apply("mean", adapter(1), [adapter(1), adapter(2, rank=2)], [1, 1])
+    strange = Layout("b", (LowRank("to_q", 7, 6, 2),))
+    with pytest.raises(UserError, match="cannot be averaged: to_q"):
+        mean_of_products([strange.start(0)], [1.0], adapter(1))
+
+
+@given(st.integers(0, 30))
+def test_inner_products_of_factors_are_those_of_the_updates(seed):
+    one, other = adapter(seed), adapter(seed + 100)
+    wanted = sum(float((x * y).sum()) for x, y in zip(dense(one), dense(other), strict=True))
+    assert product(one, other) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
