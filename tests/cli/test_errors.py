@@ -144,7 +144,9 @@ def test_a_run_can_be_looked_at(coterie, finished):
     "which", [[], ["--client", "client-1"], ["--cluster", "cluster-0"], ["--mix", "cluster-0=0.6,client-2=0.4"]]
 )
 def test_pictures_say_where_they_come_from(coterie, finished, tmp_path, which):
-    code, out, err = coterie("generate", finished, "--prompt", "secret words", "-n", 2, "--steps", 2, "--out", "p", *which)
+    code, out, err = coterie(
+        "generate", finished, "--prompt", "secret words", "-n", 2, "--steps", 2, "--out", "p", *which
+    )
     assert code == 0, err
     assert Path(out.strip()).name == "sheet.png"
     picture = Image.open(tmp_path / "p" / "seed-0001.png")
@@ -181,7 +183,9 @@ def test_an_adapter_of_another_backbone_or_a_broken_one(coterie, finished, tmp_p
 
 def test_help_is_instant_and_nothing_heavy_is_loaded_for_it():
     code = "import sys; from coterie.cli.app import app; print([m for m in ('torch', 'diffusers', 'numpy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "coterie", "--help"], capture_output=True, check=True)
     assert time.monotonic() - began < 5  # loosely: it is measured in docs/benchmarks.md

@@ -55,7 +55,7 @@ def render(values: Mapping[str, Any]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     assets = files("coterie.report") / "assets"
-    style = (assets / "uPlot.min.css").read_text() + (assets / "report.css").read_text()
+    style = (assets / "uPlot.min.css").read_text() + (assets / "report.css").read_text() + values["base_style"]
     script = (assets / "uPlot.iife.min.js").read_text() + "\n" + (assets / "report.js").read_text()
     environment = Environment(
         loader=PackageLoader("coterie.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -79,6 +79,7 @@ def context(arm: Arm, control: Arm | None, study: Mapping[str, Any] | None) -> d
         "prompts": arm.prompts,
         "clusters": [{"index": i, "name": name, "shape": SHAPES[i % 8]} for name, i in clusters.items()],
         "people": _people(arm, control, clusters),
+        "base_style": _base_style(arm),
         "map": _map(arm, clusters),
         "hybrids": _hybrids(arm, clusters),
         "curves": _curves(arm, control, clusters),
@@ -181,6 +182,15 @@ def _people(arm: Arm, control: Arm | None, clusters: Mapping[str, int]) -> list[
             }
         )
     return people
+
+
+def _base_style(arm: Arm) -> str:
+    """The bare model's pictures as a background: the same row stands beside everybody, but is in the page once."""
+    pictures = arm.server_pictures("base")
+    if not pictures:
+        return ""
+    row = strip(pictures)
+    return f".base-strip {{ aspect-ratio: {row['width']} / {row['height']}; background-image: url({row['url']}); }}"
 
 
 def _levels(arm: Arm, client: str) -> list[float]:

@@ -1,0 +1,77 @@
+"""How well the embedded backbone draws what it is told, on subjects that it never saw.
+
+A classifier of subject group learns from real public pictures of the training subjects. Its accuracy on real pictures of
+held-out subjects is one number; how often it agrees on pictures that the model drew from those subjects' names is the
+other. Writes both, and a grid of 64 drawings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from coterie.bank.bank import Bank
+from coterie.bank.denoise import Request, sample
+from coterie.evals.classifier import train_classifier
+from coterie.models.backbones.doodle import Doodle
+from coterie.models.png import png_bytes, sheet
+from coterie.pretraining.scenes import draw_alone
+from coterie.pretraining.sprites import is_held_out, read_sprites
+from coterie.pretraining.train import GRID_CAPTIONS
+
+MORE_CAPTIONS = (
+    "fox", "frog", "snail", "turtle", "elephant", "butterfly", "cactus", "pineapple",
+    "pizza", "ice cream", "cup of tea", "lemon", "carrot", "bread", "cheese", "grapes",
+    "bus", "tractor", "sailboat", "castle", "mountain", "volcano", "sun", "crescent moon",
+    "trophy", "drum", "scissors", "lamp", "book", "crown", "t-shirt", "ghost",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--drawings", type=Path, action="append", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--generated", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--guidance", type=float, default=3.0)
+    options = parser.parse_args()
+    torch.set_num_threads(torch.get_num_threads())
+    options.out.mkdir(parents=True, exist_ok=True)
+    sprites = read_sprites(options.drawings)
+    rng = np.random.default_rng(0)
+
+    def real(held_out: bool) -> tuple[np.ndarray, list[str], list[str]]:
+        chosen = [s for s in sprites if is_held_out(s.codepoint) == held_out]
+        still = np.random.default_rng(1)
+        return np.stack([draw_alone(s, still)[0] for s in chosen]), [s.group for s in chosen], [s.name for s in chosen]
+
+    train, groups, _ = real(False)
+    test, truth, names = real(True)
+    classifier = train_classifier(train, groups, 0, tell=lambda e, loss: print(f"epoch {e}: {loss:.3f}", flush=True))
+    on_real = classifier.accuracy(test, truth)
+    backbone = Doodle(torch.bfloat16)
+    bank = Bank(backbone, backbone.layout(1, 1, "attention"), 1)
+    subjects = sorted({(name, group) for name, group in zip(names, truth, strict=True)})
+    wanted = [subjects[i] for i in rng.integers(len(subjects), size=options.generated)]
+    requests = [Request(n, (), i, options.steps, options.guidance) for i, (n, _) in enumerate(wanted)]
+    drawn = sample(bank, requests)
+    on_drawn = classifier.accuracy(drawn, [group for _, group in wanted])
+    captions = (*GRID_CAPTIONS, *MORE_CAPTIONS)
+    pictures = sample(bank, [Request(c, (), 7 + i, options.steps, options.guidance) for i, c in enumerate(captions)])
+    (options.out / "grid.png").write_bytes(png_bytes(sheet([list(pictures[i : i + 8]) for i in range(0, 64, 8)], 3)))
+    found = {
+        "classifier_on_real_held_out": round(on_real, 4), "classifier_on_drawn": round(on_drawn, 4),
+        "ratio": round(on_drawn / on_real, 4), "real_pictures": len(test), "drawn_pictures": len(drawn),
+        "subjects": len(subjects), "chance_most_common_group": round(max(truth.count(g) for g in truth) / len(truth), 4),
+        "steps": options.steps, "guidance": options.guidance, "backbone": backbone.digest,
+    }  # fmt: skip
+    (options.out / "agreement.json").write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
