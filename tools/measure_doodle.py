@@ -1,8 +1,8 @@
 """How well the embedded backbone draws what it is told, on subjects that it never saw.
 
-A classifier of subject group learns from real public pictures of the training subjects. Its accuracy on real pictures of
-held-out subjects is one number; how often it agrees on pictures that the model drew from those subjects' names is the
-other. Writes both, and a grid of 64 drawings.
+A classifier of subject group learns from real public pictures of the training subjects. Its accuracy on real pictures
+of held-out subjects is one number; how often it agrees on pictures that the model drew from those subjects' names is
+the other. Writes both, and a grid of 64 drawings.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def main() -> None:
     def real(held_out: bool) -> tuple[np.ndarray, list[str], list[str]]:
         chosen = [s for s in sprites if is_held_out(s.codepoint) == held_out]
         still = np.random.default_rng(1)
-        return np.stack([draw_alone(s, still)[0] for s in chosen]), [s.group for s in chosen], [s.name for s in chosen]
+        pictures = np.stack([draw_alone(s, still)[0] for s in chosen])
+        return pictures, [s.group for s in chosen], [s.name for s in chosen]
 
     train, groups, _ = real(False)
     test, truth, names = real(True)

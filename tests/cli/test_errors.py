@@ -182,7 +182,8 @@ def test_an_adapter_of_another_backbone_or_a_broken_one(coterie, finished, tmp_p
 
 
 def test_help_is_instant_and_nothing_heavy_is_loaded_for_it():
-    code = "import sys; from coterie.cli.app import app; print([m for m in ('torch', 'diffusers', 'numpy') if m in sys.modules])"
+    heavy = "('torch', 'diffusers', 'numpy')"
+    code = f"import sys; from coterie.cli.app import app; print([m for m in {heavy} if m in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

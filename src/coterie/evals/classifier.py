@@ -27,7 +27,7 @@ class Classifier:
     def probabilities(self, pictures: Pixels) -> NDArray[np.float64]:
         """For pictures ``(n, side, side, 3)``: ``(n, classes)``, averaged over each picture and its mirror image."""
         x = _tensor(pictures)
-        parts = [(self.network(b).softmax(1) + self.network(b.flip(-1)).softmax(1)) / 2 for b in x.split(256)]
+        parts = [(self.network(b).softmax(1) + self.network(b.flip(-1)).softmax(1)) / 2 for b in torch.split(x, 256)]
         out: NDArray[np.float64] = torch.cat(parts).double().numpy()
         return out
 
@@ -57,7 +57,7 @@ def train_classifier(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
         for epoch in range(epochs):
             total = 0.0
-            for rows in torch.randperm(len(x), generator=generator).split(128):
+            for rows in torch.split(torch.randperm(len(x), generator=generator), 128):
                 out = network(_changed(x[rows], generator))
                 loss = F.cross_entropy(out, targets[rows], label_smoothing=0.1)
                 optimiser.zero_grad()

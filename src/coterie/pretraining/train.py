@@ -54,6 +54,7 @@ class Pretraining:
         device: ``cpu`` or ``cuda``.
         loaders: helper processes that draw pictures (for a GPU).
         save_seconds: between checkpoints.
+        grid_steps: denoising steps of the pictures that are watched.
     """
 
     pictures: int = 600_000
@@ -66,7 +67,8 @@ class Pretraining:
     processes: int = 2
     device: str = "cpu"
     loaders: int = 0
-    save_seconds: float = 120.0
+    save_seconds: float = 300.0
+    grid_steps: int = 16
 
 
 def pretrain(folder: Path, drawings: list[Path], settings: Pretraining, tell: Callable[[dict[str, Any]], None]) -> None:
@@ -181,7 +183,7 @@ def _train(
             _save(folder, model, optimiser, ema, seen, elapsed)
             point = {"pictures": seen, "seconds": round(elapsed, 1), "train": round(mean_loss, 4)}
             point["held_out"] = round(check.loss(ema), 4)
-            check.grid(ema, folder / "grid.png")
+            check.grid(ema, folder / "grid.png", settings.grid_steps)
             with open(folder / "curve.jsonl", "a") as curve:
                 curve.write(json.dumps(point) + "\n")
             tell(point)
@@ -251,7 +253,7 @@ class _Check:
         return total / len(self.x0)
 
     @torch.no_grad()
-    def grid(self, weights: dict[str, Tensor], path: Path, steps: int = 16, guidance: float = 3.0) -> None:
+    def grid(self, weights: dict[str, Tensor], path: Path, steps: int, guidance: float = 3.0) -> None:
         from PIL import Image
 
         self.model.load_state_dict(weights)

@@ -33,7 +33,10 @@ def write_run(path, clients=("ada", "bo", EVIL), clusters=True, finished=True, f
     rng = np.random.default_rng(0)
     labels = {c: f"cluster-{i % 2}" for i, c in enumerate(clients)} if clusters else {}
     history = [
-        {"round": r, "client": c, "test": t, "adapter": "served" if r else "base", "loss": 0.4 - 0.1 * r, "levels": [0.4] * 4}
+        {
+            "round": r, "client": c, "test": t, "adapter": "served" if r else "base", "loss": 0.4 - 0.1 * r,
+            "levels": [0.4] * 4,
+        }
         for c in clients for r in (0, 1) for t in ("own", "style")
     ]  # fmt: skip
     final = [

@@ -1,0 +1,224 @@
+"""Training K people's LoRA: the bank against what one would use instead, in the same process.
+
+    python benchmarks/bank_training.py [--quick] [--kind unet|dit]
+
+Candidates, for one optimiser step of every client, in process CPU time at one thread, in rotating order, medians:
+
+- ``peft``: one resident PEFT model, each client's factors copied in and out, own AdamW and clipping; attention as
+  shipped.
+- ``peft+``: the same with the plain attention processor that Coterie uses.
+- ``bank``: all clients in one pass, in chunks of at most 8.
+- ``bare``: the frozen backbone alone, forward and gradient of its input. Nobody can be faster.
+
+The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+
+import torch
+from diffusers import PixArtTransformer2DModel
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+from peft import LoraConfig, get_peft_model
+from torch import nn
+
+from coterie.bank.bank import Bank
+from coterie.bank.fit import FitJob, fit
+from coterie.core.adapter import Layout, LowRank
+from coterie.core.work import Fit
+from coterie.models import flow
+from coterie.models.backbones import doodle
+from coterie.models.unet import build_unet
+
+TARGETS = {
+    "unet": (
+        "to_q",
+        "to_k",
+        "to_v",
+        "to_out.0",
+        "conv1",
+        "conv2",
+        "conv_in",
+        "conv_out",
+        "conv_shortcut",
+        "time_emb_proj",
+    ),
+    "dit": ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
+}
+TOKENS = {"unet": 24, "dit": 16}
+WIDTH, RANK, CHUNK = {"unet": 384, "dit": 64}, 8, 8
+
+
+class Denoiser:
+    """What the bank asks of a backbone, over random weights; texts are encoded already in every candidate."""
+
+    side = 32
+
+    def __init__(self, kind: str, dtype: torch.dtype, plain: bool) -> None:
+        torch.manual_seed(0)
+        self.kind, self.dtype, self.digest = kind, dtype, "benchmark"
+        if kind == "unet":
+            network = build_unet()
+        else:
+            network = PixArtTransformer2DModel(
+                num_attention_heads=4, attention_head_dim=64, in_channels=3, out_channels=3, num_layers=4, sample_size=32,
+                patch_size=4, cross_attention_dim=256, caption_channels=64, use_additional_conditions=False,
+            )  # fmt: skip
+        network.set_attn_processor(AttnProcessor() if plain else AttnProcessor2_0())
+        last = network.conv_out if kind == "unet" else network.proj_out
+        nn.init.normal_(last.weight, std=0.05)
+        self.network = nn.Module.to(network.eval().requires_grad_(False), dtype)
+        self.num_parameters = sum(p.numel() for p in network.parameters())
+
+    def layout(self) -> Layout:
+        parts = []
+        for name, module in self.network.named_modules():
+            if not any(name == t or name.endswith("." + t) for t in TARGETS[self.kind]):
+                continue
+            if isinstance(module, nn.Linear):
+                parts.append(LowRank(name, module.out_features, module.in_features, RANK))
+            elif isinstance(module, nn.Conv2d):
+                kernel = tuple(module.kernel_size)
+                columns = module.in_channels * kernel[0] * kernel[1]
+                parts.append(LowRank(name, module.out_channels, columns, RANK, 1.0, kernel))
+        return Layout(self.digest, tuple(parts))
+
+    def draw(self, prepared, batch, drop, generator):
+        noise = torch.randn(batch, 3, 32, 32, generator=generator)
+        sigma = flow.draw_sigma((batch,), generator)
+        return {"x0": prepared["x0"][:batch], "noise": noise, "sigma": sigma, "states": prepared["states"][:batch]}
+
+    def losses(self, rows, x=None):
+        x = flow.corrupt(rows["x0"], rows["noise"], rows["sigma"]).to(self.dtype) if x is None else x
+        more = {"added_cond_kwargs": {"resolution": None, "aspect_ratio": None}} if self.kind == "dit" else {}
+        mask = torch.ones(rows["states"].shape[:2], dtype=self.dtype)
+        out = self.network(
+            x, timestep=rows["sigma"] * 1000, encoder_hidden_states=rows["states"].to(self.dtype),
+            encoder_attention_mask=mask, return_dict=False, **more,
+        )[0]  # fmt: skip
+        return flow.velocity_loss(out, rows["x0"], rows["noise"])
+
+
+def examples(kind: str, client: int, batch: int):
+    g = torch.Generator().manual_seed(client)
+    return {
+        "x0": torch.rand(batch, 3, 32, 32, generator=g),
+        "states": torch.randn(batch, TOKENS[kind], WIDTH[kind], generator=g),
+    }
+
+
+def peft_loop(kind: str, clients: int, batch: int, dtype: torch.dtype, plain: bool) -> Callable[[], None]:
+    model = Denoiser(kind, dtype, plain)
+    config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[p.name for p in model.layout().parts])
+    model.network = get_peft_model(model.network, config, autocast_adapter_dtype=False).to(dtype).eval()
+    parameters = [p for p in model.network.parameters() if p.requires_grad]
+    stored = [[p.detach().clone() for p in parameters] for _ in range(clients)]
+    optimisers = [torch.optim.AdamW(parameters, lr=1e-3, fused=True) for _ in range(clients)]
+    data = [examples(kind, k, batch) for k in range(clients)]
+    generators = [torch.Generator().manual_seed(k) for k in range(clients)]
+
+    def step() -> None:
+        for k in range(clients):
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, stored[k])
+            model.losses(model.draw(data[k], batch, 0.0, generators[k])).mean().backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimisers[k].step()
+            optimisers[k].zero_grad()
+            with torch.no_grad():
+                torch._foreach_copy_(stored[k], parameters)
+
+    return step
+
+
+def bank_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callable[[], None]:
+    """Two steps a call, halved by the caller: a call also loads and reads the slots, which a real run does once."""
+    model = Denoiser(kind, dtype, True)
+    layout = model.layout()
+    bank = Bank(model, layout, min(clients, CHUNK))
+    start = layout.start(0)
+    jobs = [
+        FitJob(f"c{k}", start, Fit(steps=STEPS, batch=batch, drop=0.0), examples(kind, k, batch), k)
+        for k in range(clients)
+    ]
+    return lambda: fit(bank, jobs)
+
+
+def bare_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callable[[], None]:
+    model = Denoiser(kind, dtype, True)
+    chunk = min(clients, CHUNK)
+    data = [examples(kind, k, batch) for k in range(chunk)]
+    rows = {key: torch.cat([d[key] for d in data]) for key in data[0]}
+    rows |= {"noise": torch.randn(chunk * batch, 3, 32, 32), "sigma": torch.rand(chunk * batch)}
+    x = flow.corrupt(rows["x0"], rows["noise"], rows["sigma"]).to(dtype).requires_grad_(True)
+
+    def step() -> None:
+        for _ in range(-(-clients // chunk)):
+            model.losses(rows, x).mean().backward()
+            x.grad = None
+
+    return step
+
+
+STEPS = 2
+
+
+def measure(kind: str, clients: int, batch: int, dtype: torch.dtype, reps: int) -> dict[str, float]:
+    candidates = {
+        "peft": (peft_loop(kind, clients, batch, dtype, False), 1),
+        "peft+": (peft_loop(kind, clients, batch, dtype, True), 1),
+        "bank": (bank_pass(kind, clients, batch, dtype), STEPS),
+        "bare": (bare_pass(kind, clients, batch, dtype), 1),
+    }
+    for call, _ in candidates.values():
+        call()
+    names, times = list(candidates), {name: [] for name in candidates}
+    for i in range(reps):
+        for name in names[i % 4 :] + names[: i % 4]:
+            call, divide = candidates[name]
+            began = time.process_time()
+            call()
+            times[name].append((time.process_time() - began) / divide)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--kind", choices=["unet", "dit"], action="append")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    counts, reps = ((1, 8), 3) if options.quick else ((1, 4, 8, 16), 7)
+    kinds = options.kind or (["unet"] if options.quick else ["unet", "dit"])
+    found = []
+    print(f"{'kind':<5} {'type':<5} {'batch':>5} {'K':>3}  {'peft':>8} {'peft+':>8} {'bank':>8} {'bare':>8}  "
+          f"{'peft/bank':>9} {'peft+/bank':>10} {'bank/bare':>9}   ms of CPU, one step of all clients")  # fmt: skip
+    for kind in kinds:
+        for dtype in (torch.float32, torch.bfloat16):
+            for batch in (1, 8):
+                for clients in counts:
+                    t = measure(kind, clients, batch, dtype, reps)
+                    name = "bf16" if dtype == torch.bfloat16 else "fp32"
+                    row = {"kind": kind, "dtype": name, "batch": batch, "clients": clients}
+                    ratios = {
+                        "over_peft": t["peft"] / t["bank"], "over_peft_plain": t["peft+"] / t["bank"],
+                        "of_bare": t["bank"] / t["bare"],
+                    }  # fmt: skip
+                    found.append(row | {f"{k}_seconds": v for k, v in t.items()} | ratios)
+                    ms = " ".join(f"{1e3 * t[k]:8.0f}" for k in ("peft", "peft+", "bank", "bare"))
+                    print(f"{kind:<5} {name:<5} {batch:>5} {clients:>3}  {ms}  {ratios['over_peft']:9.2f} "
+                          f"{ratios['over_peft_plain']:10.2f} {ratios['of_bare']:9.2f}", flush=True)  # fmt: skip
+    print(json.dumps({"benchmark": "bank_training", "threads": 1, "torch": torch.__version__, "rows": found}))
+
+
+if __name__ == "__main__":
+    main()
