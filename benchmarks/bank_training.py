@@ -40,18 +40,7 @@ from coterie.models.backbones import doodle
 from coterie.models.unet import build_unet
 
 TARGETS = {
-    "unet": (
-        "to_q",
-        "to_k",
-        "to_v",
-        "to_out.0",
-        "conv1",
-        "conv2",
-        "conv_in",
-        "conv_out",
-        "conv_shortcut",
-        "time_emb_proj",
-    ),
+    "unet": doodle.TARGETS["all"],
     "dit": ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
 }
 TOKENS = {"unet": 24, "dit": 16}
@@ -70,8 +59,9 @@ class Denoiser:
             network = build_unet()
         else:
             network = PixArtTransformer2DModel(
-                num_attention_heads=4, attention_head_dim=64, in_channels=3, out_channels=3, num_layers=4, sample_size=32,
-                patch_size=4, cross_attention_dim=256, caption_channels=64, use_additional_conditions=False,
+                num_attention_heads=4, attention_head_dim=64, in_channels=3, out_channels=3, num_layers=4,
+                sample_size=32, patch_size=4, cross_attention_dim=256, caption_channels=64,
+                use_additional_conditions=False,
             )  # fmt: skip
         network.set_attn_processor(AttnProcessor() if plain else AttnProcessor2_0())
         last = network.conv_out if kind == "unet" else network.proj_out

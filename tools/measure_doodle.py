@@ -63,11 +63,12 @@ def main() -> None:
     on_drawn = classifier.accuracy(drawn, [group for _, group in wanted])
     captions = (*GRID_CAPTIONS, *MORE_CAPTIONS)
     pictures = sample(bank, [Request(c, (), 7 + i, options.steps, options.guidance) for i, c in enumerate(captions)])
-    (options.out / "grid.png").write_bytes(png_bytes(sheet([list(pictures[i : i + 8]) for i in range(0, 64, 8)], 3)))
+    rows = [list(pictures[i : i + 8]) for i in range(0, 64, 8)]
+    (options.out / "grid.png").write_bytes(png_bytes(sheet(rows, 3)))
     found = {
         "classifier_on_real_held_out": round(on_real, 4), "classifier_on_drawn": round(on_drawn, 4),
         "ratio": round(on_drawn / on_real, 4), "real_pictures": len(test), "drawn_pictures": len(drawn),
-        "subjects": len(subjects), "chance_most_common_group": round(max(truth.count(g) for g in truth) / len(truth), 4),
+        "subjects": len(subjects), "most_common_group": round(max(truth.count(g) for g in truth) / len(truth), 4),
         "steps": options.steps, "guidance": options.guidance, "backbone": backbone.digest,
     }  # fmt: skip
     (options.out / "agreement.json").write_text(json.dumps(found, indent=1) + "\n")

@@ -107,7 +107,8 @@ def test_a_resumed_training_sees_and_learns_the_same(drawings, tmp_path):
     curve = [json.loads(line) for line in (tmp_path / "again" / "curve.jsonl").read_text().splitlines()]
     assert [point["pictures"] for point in curve] == [16, 32]
     assert told[0]["held_out"] > 0
-    assert Image.open(tmp_path / "whole" / "grid.png").size == (528, 264)
+    with Image.open(tmp_path / "whole" / "grid.png") as grid:
+        assert grid.size == (528, 264)
 
 
 def test_two_processes_train_one_model(drawings, tmp_path):
