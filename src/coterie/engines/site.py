@@ -173,6 +173,10 @@ class OpenSite:
     def held_out_captions(self) -> Sequence[str]:
         return self.host.belongings.held_out[1]
 
+    @property
+    def wish_kinds(self) -> Sequence[str]:
+        return [kind for kind, words in self.host.belongings.wishes.items() if kind and words]
+
     async def describe(self, kind: str = "") -> Tensor:
         vector: Tensor = await Work("describe", self.client, self.host.belongings.wishes.get(kind, ""))
         return vector

@@ -17,8 +17,8 @@ KINDS = ("named", "paraphrased", "purpose")
 class Listener:
     """Asks sites for their wish in other words; grouping never sees these."""
 
-    async def client_wish(self, site: Site, kind: str) -> Tensor:
-        return await site.describe(kind)
+    async def client_wish(self, site: Site, kind: str) -> Tensor | None:
+        return await site.describe(kind) if kind in site.wish_kinds else None
 
 
 def agreement(

@@ -156,8 +156,10 @@ class Loop:
             return {}
         found = {}
         for kind in KINDS:
-            vectors = await cohort.map(Listener().client_wish, dict.fromkeys(cohort, kind))
-            found[kind] = agreement(grouping, dict(vectors.items()), self.terms.facts, self.recipe.seed)
+            replies = await cohort.map(Listener().client_wish, dict.fromkeys(cohort, kind))
+            vectors = {client: vector for client, vector in replies.items() if vector is not None}
+            if len(vectors) == len(cohort):
+                found[kind] = agreement(grouping, vectors, self.terms.facts, self.recipe.seed)
         return found
 
     @property
