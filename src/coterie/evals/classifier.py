@@ -64,7 +64,7 @@ def train_classifier(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
-                total += float(loss) * len(rows)
+                total += float(loss.detach()) * len(rows)
             tell(epoch + 1, total / len(x))
     return Classifier(network, classes)
 

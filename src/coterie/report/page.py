@@ -1,4 +1,4 @@
-"""From what a run says to one page: numbers in words, tables and strips, then a template with a strict policy."""
+"""One page from one run folder: all it shows as plain values, then a template under a strict content policy."""
 
 from __future__ import annotations
 
@@ -8,355 +8,258 @@ import json
 import os
 from collections.abc import Mapping
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from coterie.report.figures import HEIGHT, SHAPES, WIDTH, strip, wish_map
+from coterie.core.errors import UserError
+from coterie.report import crossings, gallery, limits
+from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
+from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
 from coterie.report.read import Arm, read_run
-
-REVEALS = {
-    "enrol": (
-        "encoded wish, once",
-        "the words of the wish: encodings of sentences can be turned back into words by someone who tries",
-    ),
-    "train": (
-        "trained adapter, every round",
-        "the look of the pictures it was trained on, and perhaps single pictures; also the number of pictures",
-    ),
-    "evaluate": ("scores on held-out pictures", "how well an adapter fits this person"),
-    "keep": ("a receipt: digest of what was kept", "whether two people keep the same adapter"),
-}
+from coterie.report.sprites import Atlas
+from coterie.report.words import GROUPINGS, count, duration, form_name, listed, number, percent, plural, size
 
 
 def make_report(run: Path, study: Path | None = None) -> Path:
-    """Writes ``server/report.html`` and returns its path.
+    """Writes ``server/report.html`` at once and returns its path; the page needs nothing beside itself.
 
     Args:
-        run: a run folder, finished or not.
-        study: results of a study to show beside it, marked as not from this run.
+        run: a run folder, finished or not; nothing else is read.
+        study: results of a study as JSON, ``{arm: {"mean": ..., "worst": ..., "seeds": [...]}}``, shown beside the run
+            and marked as not from it.
 
     Raises:
-        UserError: if the folder cannot be read.
+        UserError: if there is no run, or the run or the study cannot be read.
     """
     arm, control = read_run(run)
-    found = study or Path(str(files("coterie.report"))) / "assets" / "study.json"
-    committed = json.loads(found.read_text()) if found.is_file() else None
-    html = render(context(arm, control, committed))
+    html = render(context(arm, control, read_study(study) if study else None))
     path = run / "server" / "report.html"
-    part = path.with_suffix(".part")
-    part.write_text(html, encoding="utf-8")
-    os.replace(part, path)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(html, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     return path
 
 
+def read_study(path: Path) -> list[dict[str, Any]]:
+    """Rows of a study's arms: a table by name, or a list below ``arms``, each with its ``name``.
+
+    Raises:
+        UserError: if the file cannot be read or has no arms.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        arms = found.get("arms", found)
+        named = arms.items() if isinstance(arms, dict) else ((arm["name"], arm) for arm in arms)
+        rows = [
+            {"arm": str(name), "mean": float(k["mean"]), "worst": float(k["worst"]), "seeds": seeds_of(k)}
+            for name, k in named
+            if isinstance(k, dict) and "mean" in k and "worst" in k
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: the study cannot be read: {error}") from error
+    if not rows:
+        raise UserError(f"{path}: no arms with a mean and a worst; wanted: {{arm: {{mean, worst, seeds}}}}")
+    return rows
+
+
+def seeds_of(arm: Mapping[str, Any]) -> int:
+    """How many seeds an arm had, where they are counted or listed."""
+    seeds = arm.get("seeds", [])
+    return seeds if isinstance(seeds, int) else len(seeds)
+
+
+def context(arm: Arm, control: Arm | None, study: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """All that the template shows, as plain values."""
+    clusters = {name: i for i, name in enumerate(sorted(set(arm.clusters.values())))}
+    own, other = Measures(arm), Measures(control) if control is not None and control.finished else None
+    control_name = form_name(control.form) if control is not None else ""
+    atlas = Atlas()
+    cards = gallery.people(own, other, clusters, atlas)
+    return {
+        "name": arm.name, "finished": arm.finished, "arm": arm, "control": control, "control_name": control_name,
+        "sentence": sentence(arm), "people": cards, "lineup": gallery.lineup(cards), "shapes": SHAPES,
+        "clusters": [(k, i, sorted(c for c in arm.clusters if arm.clusters[c] == k)) for k, i in clusters.items()],
+        "facts": facts(arm, control), "keys": key_numbers(own, other), "any_personal": own.any_personal,
+        "map": near(arm, clusters), "hybrids": gallery.hybrids(arm, clusters, atlas),
+        "curves": curves(own, other, clusters, control_name), "ends": {t: ends(own, other, t) for t in TESTS},
+        "unseen": unseen(arm),
+        "progress": gallery.progress(arm, clusters, atlas),
+        "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
+        "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
+        "table": table(own, other, clusters), "levels": levels(own, clusters),
+        "copies": copies(arm), "study": study, "not_run": limits.not_run(arm, control, study is not None),
+        "wrong": limits.went_wrong(arm, control), "again": limits.again(arm), "atlas": atlas,
+    }  # fmt: skip
+
+
+def unseen(arm: Arm) -> bool:
+    """Whether all prompts are subjects that the studio holds out for everybody."""
+    from coterie.data.sources.studio import PROMPTS
+
+    return arm.table("data").get("source", {}).get("name") == "studio" and set(arm.prompts) <= set(PROMPTS)
+
+
+def sentence(arm: Arm) -> str:
+    """What ran, in words."""
+    form, n = arm.table("form"), len(arm.clients)
+    who = f"{count(n).capitalize()} {'person' if n == 1 else 'people'}" if n else "Some people"
+    grouping = str(form.get("grouping", {}).get("name", ""))
+    how = {
+        "clustered": f"taught one frozen picture model together. They were {GROUPINGS.get(grouping, 'put in groups')}, "
+        "and each group trained an adapter of its own",
+        "fedavg": "taught one frozen picture model together and all trained one shared adapter",
+        "local": "each taught one frozen picture model alone, and shared no adapter",
+    }.get(arm.form, f"trained one frozen picture model in the form “{arm.form}”")
+    personal = str(form.get("keeping", {}).get("name", "none")) != "none"
+    return f"{who} {how}{'; everybody also keeps a personal one, which is never sent' if personal else ''}."
+
+
+def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
+    """The recipe in short."""
+    fit = arm.table("form").get("fit", {})
+    form = arm.form + (f"; control: {control.form}" if control else "")
+    pictures = sorted({c.examples for c in arm.clients.values() if c.examples is not None})
+    seconds = arm.results.get("seconds")
+    spent = [duration(seconds)] if seconds is not None else []
+    if control is not None and control.results.get("seconds") is not None:
+        spent.append(f"{duration(control.results['seconds'])} for the control")
+    return {
+        "people": str(len(arm.clients)),
+        "pictures to learn from": " to ".join(str(x) for x in dict.fromkeys(pictures[:1] + pictures[-1:])) or "–",
+        "rounds": str(arm.recipe.get("rounds", "–")),
+        "steps a round": str(fit.get("steps", "–")),
+        "form": form,
+        "time": ", ".join(spent) or "not finished",
+        "seed": str(arm.recipe.get("seed", "–")),
+        "number type": str(arm.table("engine").get("dtype", "–")),
+        "backbone": f"{arm.table('backbone').get('name', '–')} {arm.digest}".strip(),
+    }
+
+
+def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]:
+    """The cards at the top."""
+    arm, mine = own.arm, spread(own.everybody("own"))
+    truths = {c.truth for c in arm.clients.values()} - {None}
+    pictures = sum(c.examples or 0 for c in arm.clients.values())
+    taught = f"{plural(pictures, 'picture')} to learn from, {pictures / len(arm.clients):.0f} each" if pictures else ""
+    keys = [{"label": "people", "value": str(len(arm.clients)), "note": taught}]
+    names = sorted(arm.clusters.values())
+    if names:
+        sizes = [str(names.count(name)) for name in dict.fromkeys(names)]
+        note = f"of {listed(sizes)} people" + (f"; {plural(len(truths), 'true style')}" if truths else "")
+        keys.append({"label": "clusters found", "value": str(len(set(names))), "note": note})
+    if mine:
+        note = f"worst person {percent(mine['worst'])}"
+        theirs = spread(control.everybody("own")) if control else None
+        if theirs and control:
+            name = form_name(control.arm.form).lower()
+            note += f". Control, {name}: {percent(theirs['mean'])}, worst {percent(theirs['worst'])}"
+        keys.append({"label": "of the model's error removed, on average", "value": percent(mine["mean"]), "note": note})
+    weight = crossings.weight_of(arm)
+    if weight:
+        full = f"the full model would be {size(weight.full_bytes)}" if weight.full_bytes else "measured on the wire"
+        keys.append({"label": "sent up by a person each round", "value": size(weight.up_bytes), "note": full})
+    return keys
+
+
+def near(arm: Arm, clusters: Mapping[str, int]) -> dict[str, Any] | None:
+    """The map of wishes and how well clusters agree with true styles; None if no wishes were read."""
+    wishes = {c: w for c, w in arm.wishes.items() if c in arm.clusters}
+    if len(wishes) < 3:
+        return None
+    drawn = wish_map(wishes, {c: clusters[k] for c, k in arm.clusters.items()})
+    return {
+        "marks": drawn.marks, "shown": drawn.shown, "width": WIDTH, "height": HEIGHT, "ari": agreement(arm),
+        "silhouette": arm.numbers.get("group/silhouette"), "floor": arm.numbers.get("group/floor"),
+        "loners": int(arm.numbers.get("group/loners", 0)), "used": arm.table("data").get("wish"),
+        "others": arm.results.get("other_wishes") or {},
+    }  # fmt: skip
+
+
+def table(own: Measures, control: Measures | None, clusters: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Losses of the bare model and shares removed, a row for each person."""
+    arm = own.arm
+    rows = []
+    for name, client in arm.clients.items():
+        tests = {}
+        for test in TESTS:
+            base = own.base(name, test)
+            tests[test] = {
+                "base": base.loss if base else None,
+                "served": own.removed(name, test, "served"),
+                "personal": own.removed(name, test, "personal"),
+                "control": control.removed(name, test) if control else None,
+            }
+        cluster = arm.clusters.get(name)
+        mark = clusters.get(cluster or "", 0)
+        rows.append({"name": name, "client": client, "cluster": cluster, "mark": mark, "copies": arm.copies.get(name),
+                     "tests": tests})  # fmt: skip
+    return rows
+
+
+def ends(own: Measures, control: Measures | None, test: str) -> dict[str, Any]:
+    """Mean, worst and best over people of what was served, is personal, and of the control."""
+    found = {adapter: spread(own.everybody(test, adapter)) for adapter in ("served", "personal")}
+    return {**found, "control": spread(control.everybody(test)) if control else None}
+
+
+def levels(own: Measures, clusters: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Shares removed by what people keep, in four groups of noise levels."""
+    marks = {c: clusters.get(own.arm.clusters.get(c, ""), 0) for c in own.arm.clients}
+    rows = [{"name": c, "mark": marks[c], **{t: own.removed_by_level(c, t) for t in TESTS}} for c in own.arm.clients]
+    return [row for row in rows if row["own"]]
+
+
+def copies(arm: Arm) -> dict[str, Any] | None:
+    """Copies of all people together, and how many pictures that are none would count as copies."""
+    drawn = sum(c.pictures for c in arm.copies.values())
+    if not drawn:
+        return None
+    expected = sum(c.expected * c.pictures for c in arm.copies.values())
+    striking = [
+        f"{name} ({c.copies} of {c.pictures}, about {c.expected * c.pictures:.1f} by chance)"
+        for name, c in arm.copies.items()
+        if at_least(c.copies, c.pictures, c.expected) < 0.01 / len(arm.copies)
+    ]
+    found = sum(c.copies for c in arm.copies.values())
+    return {"found": found, "drawn": drawn, "expected": expected, "striking": striking}
+
+
 def render(values: Mapping[str, Any]) -> str:
-    """The page for a context; scripts and styles are allowed by their digests and nothing else is."""
+    """The page for a context; its one style and its one script are allowed by their digests, and nothing else is."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     assets = files("coterie.report") / "assets"
-    style = (assets / "uPlot.min.css").read_text() + (assets / "report.css").read_text() + values["base_style"]
-    script = (assets / "uPlot.iife.min.js").read_text() + "\n" + (assets / "report.js").read_text()
+    style = "\n".join((assets / name).read_text("utf-8") for name in ("uPlot.min.css", "report.css"))
+    style += values["atlas"].style()
+    script = "\n".join((assets / name).read_text("utf-8") for name in ("uPlot.iife.min.js", "report.js"))
     environment = Environment(
         loader=PackageLoader("coterie.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"percent": percent, "size": size}
-    policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
-    data = json.dumps(values["curves"]).replace("<", "\\u003c").replace("\u2028", " ").replace("\u2029", " ")
-    template = environment.get_template("report.html.j2")
-    return template.render(**values, style=style, script=script, policy=policy, data=data)
-
-
-def context(arm: Arm, control: Arm | None, study: Mapping[str, Any] | None) -> dict[str, Any]:
-    """All that the template shows, as plain values."""
-    clusters = _clusters(arm)
-    return {
-        "name": arm.recipe["name"],
-        "finished": arm.finished,
-        "facts": _facts(arm, control),
-        "cards": _cards(arm, control, clusters),
-        "prompts": arm.prompts,
-        "clusters": [{"index": i, "name": name, "shape": SHAPES[i % 8]} for name, i in clusters.items()],
-        "people": _people(arm, control, clusters),
-        "base_style": _base_style(arm),
-        "map": _map(arm, clusters),
-        "hybrids": _hybrids(arm, clusters),
-        "curves": _curves(arm, control, clusters),
-        "left": _left(arm),
-        "weight": _weight(arm),
-        "copies": _copies(arm),
-        "study": study,
-        "not_run": _not_run(study),
-        "wrong": _wrong(arm, control),
-        "again": _again(arm),
-        "control_form": control.recipe["form"]["name"] if control else None,
-    }
-
-
-def _clusters(arm: Arm) -> dict[str, int]:
-    names = sorted(set(arm.results.get("clusters", {}).values()))
-    return {name: i for i, name in enumerate(names)}
-
-
-def _facts(arm: Arm, control: Arm | None) -> dict[str, Any]:
-    recipe = arm.recipe
-    return {
-        "people": len(arm.clients),
-        "form": recipe["form"]["name"],
-        "keeping": recipe["form"].get("keeping", {}).get("name", "none"),
-        "control": control.recipe["form"]["name"] if control else None,
-        "rounds": recipe["rounds"],
-        "seconds": arm.results.get("seconds", 0.0) + (control.results.get("seconds", 0.0) if control else 0.0),
-        "seed": recipe["seed"],
-        "backbone": recipe["backbone"]["name"],
-        "dtype": recipe["engine"]["dtype"],
-        "steps": recipe["form"]["fit"]["steps"],
-    }
-
-
-def _cards(arm: Arm, control: Arm | None, clusters: Mapping[str, int]) -> list[dict[str, str]]:
-    if not arm.finished:
-        return []
-    mine = [x for x in (arm.removed(c, "own") for c in arm.clients) if x is not None]
-    cards = [{"label": "people", "value": str(len(arm.clients)), "note": f"{arm.recipe['rounds']} rounds"}]
-    if clusters:
-        sizes = sorted((list(arm.results["clusters"].values()).count(name) for name in clusters), reverse=True)
-        cards.append(
-            {
-                "label": "groups found",
-                "value": str(len(clusters)),
-                "note": "of " + ", ".join(map(str, sizes)) + " people",
-            }
-        )
-    if mine:
-        note = f"worst person {percent(min(mine))}"
-        if control and control.finished:
-            other = [x for x in (control.removed(c, "own") for c in control.clients) if x is not None]
-            note += (
-                f"; one adapter for all {percent(sum(other) / len(other))}, worst {percent(min(other))}"
-                if other
-                else ""
-            )
-        cards.append(
-            {"label": "of the base model's error removed", "value": percent(sum(mine) / len(mine)), "note": note}
-        )
-    weight = _weight(arm)
-    if weight:
-        note = f"the whole model would be {size(weight['full_bytes'])}"
-        cards.append({"label": "sent by a person each round", "value": size(weight["mean_bytes"]), "note": note})
-    return cards
-
-
-def _people(arm: Arm, control: Arm | None, clusters: Mapping[str, int]) -> list[dict[str, Any]]:
-    base = arm.server_pictures("base")
-    people = []
-    for client in sorted(arm.clients, key=lambda c: (clusters.get(arm.results["clusters"].get(c, ""), 0), c)):
-        rows = []
-        own = arm.site_pictures(client, "own")
-        final = arm.site_pictures(client, "final")
-        other = control.site_pictures(client, "final") if control else []
-        labelled = (
-            ("own", "some of their own", own),
-            ("before", "before", base),
-            ("after", "with their adapter", final),
-            ("control", "one adapter for all", other),
-        )
-        for kind, label, pictures in labelled:
-            if pictures:
-                rows.append({"kind": kind, "label": label, **strip(pictures)})
-        people.append(
-            {
-                "name": client,
-                "cluster": clusters.get(arm.results["clusters"].get(client, ""), 0),
-                "shape": SHAPES[clusters.get(arm.results["clusters"].get(client, ""), 0) % 8],
-                "truth": arm.results["clients"][client]["truth"],
-                "examples": arm.results["clients"][client]["examples"],
-                "rows": rows,
-                "own": arm.removed(client, "own"),
-                "style": arm.removed(client, "style"),
-                "served": arm.removed(client, "own", "served"),
-                "control": control.removed(client, "own") if control and control.finished else None,
-                "copies": arm.results["copies"].get(client),
-                "levels": _levels(arm, client),
-            }
-        )
-    return people
-
-
-def _base_style(arm: Arm) -> str:
-    """The bare model's pictures as a background: the same row stands beside everybody, but is in the page once."""
-    pictures = arm.server_pictures("base")
-    if not pictures:
-        return ""
-    row = strip(pictures)
-    return f".base-strip {{ aspect-ratio: {row['width']} / {row['height']}; background-image: url({row['url']}); }}"
-
-
-def _levels(arm: Arm, client: str) -> list[float]:
-    """Share of the base's loss removed at four groups of noise levels, clean to noisy, own pictures."""
-    found = {}
-    for score in [*arm.results["history"], *arm.results["final"]]:
-        if score["client"] == client and score["test"] == "own" and score["adapter"] in ("base", arm.kept(client)):
-            found[score["adapter"]] = score["levels"]
-    if len(found) < 2:
-        return []
-    return [1 - k / b if b else 0.0 for b, k in zip(found["base"], found[arm.kept(client)], strict=True)]
-
-
-def _map(arm: Arm, clusters: Mapping[str, int]) -> dict[str, Any] | None:
-    wishes = arm.results.get("wishes") or {}
-    if len(wishes) < 3:
-        return None
-    cluster_of = {c: clusters[name] for c, name in arm.results["clusters"].items()}
-    numbers = arm.results.get("other_wishes", {})
-    return {
-        "marks": [{**vars(mark), "shape": SHAPES[mark.cluster % 8]} for mark in wish_map(wishes, cluster_of)],
-        "width": WIDTH,
-        "height": HEIGHT,
-        "agreement": [{"kind": kind, **found} for kind, found in numbers.items()],
-        "used": arm.recipe["data"]["wish"],
-        "floor": arm.recipe["form"].get("grouping", {}).get("floor"),
-    }
-
-
-def _hybrids(arm: Arm, clusters: Mapping[str, int]) -> list[dict[str, Any]]:
-    grids = []
-    for one, other in combinations(clusters, 2):
-        middle = [(w, arm.server_pictures(f"hybrid/{one}+{other}/{w}")) for w in (75, 50, 25)]
-        if not all(pictures for _, pictures in middle):
-            continue
-        count = len(middle[0][1])
-        ends = [(100, arm.server_pictures(one)[:count]), *middle, (0, arm.server_pictures(other)[:count])]
-        rows = [{"weight": weight, **strip(pictures)} for weight, pictures in ends if pictures]
-        names = [{"index": clusters[n], "shape": SHAPES[clusters[n] % 8], "look": _look(arm, n)} for n in (one, other)]
-        grids.append({"one": names[0], "other": names[1], "rows": rows, "prompts": arm.prompts[:count]})
-    return grids
-
-
-def _look(arm: Arm, cluster: str) -> str:
-    """Whom a cluster holds, for a caption."""
-    return ", ".join(c for c, name in sorted(arm.results["clusters"].items()) if name == cluster)
-
-
-def _curves(arm: Arm, control: Arm | None, clusters: Mapping[str, int]) -> dict[str, Any]:
-    """Share of the base's loss removed after each round: a line for each cluster and one for the control."""
-    if not arm.finished:
-        return {"rounds": [], "lines": []}
-    rounds = sorted({s["round"] for s in arm.results["history"]})
-    lines = []
-    groups = {name: [c for c, k in arm.results["clusters"].items() if k == name] for name in clusters} or {
-        "everybody": arm.clients
-    }
-    for name, members in groups.items():
-        label = ", ".join(sorted(members)) if clusters else name
-        lines.append({"label": label, "cluster": clusters.get(name, 0), "values": _line(arm, rounds, members)})
-    if control and control.finished:
-        lines.append({"label": "one adapter for all", "cluster": -1, "values": _line(control, rounds, control.clients)})
-    return {"rounds": rounds, "lines": lines}
-
-
-def _line(arm: Arm, rounds: list[int], members: list[str]) -> list[float | None]:
-    values: list[float | None] = []
-    for r in rounds:
-        found = [x for x in (arm.removed_at(r, c) for c in members) if x is not None]
-        values.append(0.0 if r == 0 else (round(sum(found) / len(found), 4) if found else None))
-    return values
-
-
-def _left(arm: Arm) -> list[dict[str, Any]]:
-    rows = []
-    for purpose, (what, reveals) in REVEALS.items():
-        sent = arm.rows(direction="up", purpose=purpose, wasted=False)
-        if sent:
-            people = len({row["client"] for row in sent})
-            times, num_bytes = sum(row["messages"] for row in sent) / people, sum(row["bytes"] for row in sent) / people
-            rows.append({"what": what, "times": times, "bytes": num_bytes, "reveals": reveals})
-    return rows
-
-
-def _weight(arm: Arm) -> dict[str, Any] | None:
-    """Uplink of a round against sending the whole model, both in the wire's own bytes a number."""
-    sent = arm.rows(direction="up", purpose="train", wasted=False)
-    parameters, adapter = arm.results.get("backbone_parameters"), arm.results.get("adapter_parameters")
-    messages = sum(row["messages"] for row in sent)
-    if not messages or not parameters or not adapter:
-        return None
-    mean = sum(row["bytes"] for row in sent) / messages
-    each = 4 if arm.recipe["codec"]["name"] == "raw" else 2
-    full = parameters * each
-    return {
-        "mean_bytes": mean, "full_bytes": full, "saved": 1 - mean / full, "parameters": parameters, "adapter": adapter,
-        "each": each, "targets": arm.recipe["method"].get("targets", ""), "rank": arm.recipe["method"].get("rank", ""),
+    environment.filters |= {
+        "percent": percent, "number": number, "size": size, "duration": duration, "plural": plural, "listed": listed,
     }  # fmt: skip
+    policy = f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}"
+    return environment.get_template("report.html.j2").render(
+        **values, policy=f"{policy}; base-uri 'none'; form-action 'none'", style=Markup(style), script=Markup(script),
+        data=Markup(embedded(values["curves"])),
+    )  # fmt: skip
 
 
-def _copies(arm: Arm) -> dict[str, Any] | None:
-    found = [c for c in arm.results.get("copies", {}).values() if c["pictures"]]
-    if not found:
-        return None
-    drawn = sum(c["pictures"] for c in found)
-    return {
-        "found": sum(c["copies"] for c in found), "drawn": drawn,
-        "expected": sum(c["expected"] * c["pictures"] for c in found) / drawn,
-    }  # fmt: skip
+def embedded(value: Any) -> str:
+    """JSON that can stand inside a script element whatever strings it holds."""
+    text = json.dumps(value, allow_nan=False)
+    for bad in "<>&\u2028\u2029":
+        text = text.replace(bad, f"\\u{ord(bad):04x}")
+    return text
 
 
-def _not_run(study: Mapping[str, Any] | None) -> list[str]:
-    items = [
-        "Real devices and a real network: everybody ran on one machine, and messages went through memory.",
-        "More than one seed: differences of a few points between two arms may be chance.",
-        "Attacks: nobody tried to rebuild pictures from adapters or words from encoded wishes here.",
-        "Other models, sizes or people: the numbers hold for these pictures and this small model.",
-    ]
-    if study is None:
-        items.append("The study of all arms over three seeds (make study-demo).")
-    return items
-
-
-def _wrong(arm: Arm, control: Arm | None) -> list[str]:
-    items = []
-    for label, run in (("", arm), ("control: ", control)):
-        if run is None:
-            continue
-        for event in run.events:
-            if event.get("event") == "client_failed":
-                items.append(f"{label}{event['client']} failed in round {event['round']}: {event['reason']}")
-            if event.get("event") == "resumed":
-                items.append(f"{label}the run was stopped and went on after round {event['round']}")
-        wasted = sum(row["bytes"] for row in run.rows(wasted=True))
-        if wasted:
-            items.append(f"{label}{size(wasted)} were sent in attempts that came to nothing")
-        if not run.finished:
-            items.append(f"{label}the run is not finished; this page shows what there is")
-    return items
-
-
-def _again(arm: Arm) -> dict[str, Any]:
-    return {
-        "command": "coterie run server/recipe.toml --out NEW_FOLDER",
-        "packages": dict(arm.environment.get("packages", {})),
-        "python": arm.environment.get("python", ""),
-        "machine": f"{arm.environment.get('system', '')} {arm.environment.get('machine', '')}",
-        "recipe": arm.results.get("recipe", ""),
-        "backbone": arm.results.get("backbone_digest", ""),
-        "engine": {k: v for k, v in arm.recipe["engine"].items() if k in ("dtype", "width", "tokens", "workers")},
-    }
-
-
-def percent(share: float | None) -> str:
-    """A share in words: ``38.2 %``."""
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def size(num_bytes: float) -> str:
-    """Decimal bytes in words."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} GB"
-
-
-def _digest(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+def digest(text: str) -> str:
+    """A source expression that allows exactly this text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

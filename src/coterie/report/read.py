@@ -1,119 +1,231 @@
-"""What a run folder says, as values; what is missing stays missing."""
+"""What a run folder says, as typed values. Pieces that are missing stay missing; nothing is computed here."""
 
 from __future__ import annotations
 
 import json
+import math
+import struct
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from coterie.core.errors import UserError
+from coterie.wire.meter import Meter
 
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Score:
+    """Held-out loss of one adapter on one test set of one client; ``levels`` are four groups from clean to noisy."""
+
+    round: int
+    client: str
+    test: str
+    adapter: str
+    loss: float
+    levels: tuple[float, ...]
+    count: int
+
+
+@dataclass(frozen=True)
+class Client:
+    """What is known of a client; ``truth`` only where a simulation knows the real group."""
+
+    name: str
+    examples: int | None = None
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Pictures drawn, those that count as copies, and the share expected of pictures that are none."""
+
+    pictures: int
+    copies: int
+    expected: float
+
+
+@dataclass(frozen=True)
 class Arm:
-    """One run: its recipe, its events, and its results if it is finished."""
+    """One run: the main one or its control.
+
+    Attributes:
+        path: of the run folder.
+        recipe: as resolved.
+        environment: versions and the machine's kind.
+        events: of the journal, in order.
+        results: of a finished run; empty for one that is not.
+        clients: by name, in order of names.
+        clusters: by client; empty where the form has none.
+        numbers: what grouping and training noted, the newest value of each.
+        history: scores after each round.
+        final: scores of what was served and of what is personal, at the end.
+        meter: bytes that crossed.
+        digest: of the backbone, empty if unknown.
+    """
 
     path: Path
     recipe: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    events: Sequence[Mapping[str, Any]]
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    events: Sequence[Mapping[str, Any]] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
+    clients: Mapping[str, Client] = field(default_factory=dict)
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    history: Sequence[Score] = ()
+    final: Sequence[Score] = ()
+    copies: Mapping[str, Copies] = field(default_factory=dict)
+    meter: Meter = field(default_factory=Meter)
+    digest: str = ""
 
     @property
     def finished(self) -> bool:
         return bool(self.results)
 
     @property
-    def clients(self) -> list[str]:
-        return list(self.results.get("clients", {}))
+    def form(self) -> str:
+        return str(self.table("form").get("name", "?"))
+
+    @property
+    def name(self) -> str:
+        return str(self.recipe.get("name", self.path.name))
 
     @property
     def prompts(self) -> list[str]:
-        return list(self.recipe["pictures"].get("prompts", []))
+        return [str(p) for p in self.table("pictures").get("prompts", [])]
 
-    def base(self, client: str, test: str) -> float | None:
-        """Loss of the bare backbone on one of a client's test sets."""
-        return _loss(self.results.get("history", []), client, test, "base", 0)
+    @property
+    def rounds_done(self) -> int:
+        return max([0, *(int(e.get("round", 0)) for e in self.events if e.get("event") == "round_done")])
 
-    def loss(self, client: str, test: str, adapter: str) -> float | None:
-        """Loss at the end: of what was ``served``, or of what is ``personal``."""
-        return _loss(self.results.get("final", []), client, test, adapter, None)
+    @property
+    def wishes(self) -> Mapping[str, Sequence[float]]:
+        return self.results.get("wishes") or {}
 
-    def kept(self, client: str) -> str:
-        """What a client keeps in the end: ``personal`` where there is one, else ``served``."""
-        return "personal" if self.results.get("personal", {}).get(client) else "served"
-
-    def removed(self, client: str, test: str, adapter: str = "") -> float | None:
-        """Share of the base's loss removed by what the client keeps, or by the adapter named."""
-        base, loss = self.base(client, test), self.loss(client, test, adapter or self.kept(client))
-        return None if base is None or loss is None else 1 - loss / base
-
-    def removed_at(self, round: int, client: str) -> float | None:
-        """Share of the base's loss on a client's own pictures removed by what was served after a round."""
-        base, loss = self.base(client, "own"), _loss(self.results["history"], client, "own", "served", round)
-        return None if base is None or loss is None else 1 - loss / base
-
-    def rows(self, **wanted: Any) -> list[Mapping[str, Any]]:
-        """Bytes rows as dictionaries, chosen by their fields."""
-        names = ("round", "client", "direction", "link", "purpose", "wasted", "bytes", "messages")
-        rows = [dict(zip(names, row, strict=True)) for row in self.results.get("bytes", [])]
-        return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    def table(self, name: str) -> Mapping[str, Any]:
+        """A table of the recipe, empty if it is not there."""
+        found = self.recipe.get(name)
+        return found if isinstance(found, Mapping) else {}
 
     def server_pictures(self, name: str) -> list[Pixels]:
-        return _pictures(self.path / "server" / "pictures" / name)
+        return pictures_in(self.path / "server" / "pictures" / name)
 
     def site_pictures(self, client: str, name: str) -> list[Pixels]:
-        return _pictures(self.path / "sites" / client / "pictures" / name)
+        return pictures_in(self.path / "sites" / client / "pictures" / name)
 
 
 def read_run(path: Path) -> tuple[Arm, Arm | None]:
     """A run and its control, if it has one.
 
     Raises:
-        UserError: if a file is there and cannot be read.
+        UserError: if there is no run, or a file of it cannot be read.
     """
     control = path / "control"
-    return _arm(path), _arm(control) if (control / "server" / "recipe.toml").is_file() else None
+    return read_arm(path), read_arm(control) if (control / "server" / "recipe.toml").is_file() else None
 
 
-def _arm(path: Path) -> Arm:
+def read_arm(path: Path) -> Arm:
+    """One run from its folder.
+
+    Raises:
+        UserError: if there is no run, or a file of it cannot be read.
+    """
     server = path / "server"
     try:
-        recipe = tomllib.loads((server / "recipe.toml").read_text())
-        lines = (server / "journal.jsonl").read_text().splitlines() if (server / "journal.jsonl").is_file() else []
-        results = _json(server / "results.json")
-        return Arm(path, recipe, _json(server / "environment.json"), [e for e in map(_event, lines) if e], results)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{server}: the run cannot be read: {error}") from error
+        recipe = tomllib.loads((server / "recipe.toml").read_text(encoding="utf-8"))
+        environment, results = _json(server / "environment.json"), _json(server / "results.json")
+        events = _events(server / "journal.jsonl")
+        clusters = results.get("clusters") or _last(events, "clusters")
+        names = results.get("clients") or {name: {} for name in clusters or _sites(path)}
+        return Arm(
+            path=path, recipe=recipe, environment=environment, events=events, results=results,
+            clients={c: Client(c, k.get("examples"), k.get("truth")) for c, k in sorted(names.items())},
+            clusters=dict(clusters), numbers={**_numbers(events), **(results.get("numbers") or {})},
+            history=_scores(results.get("history", [])), final=_scores(results.get("final", [])),
+            copies=_copies(results.get("copies") or {}), meter=Meter.from_plain(results.get("bytes", [])),
+            digest=str(results.get("backbone_digest") or _digest_of_backbone(server)),
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not a run; make one with: coterie run") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{server}: the run cannot be read: {type(error).__name__}: {error}") from error
+
+
+def pictures_in(folder: Path) -> list[Pixels]:
+    """The pictures of a folder by name; one that cannot be read is left out, and so is a folder that is not there."""
+    found = []
+    for path in sorted(folder.glob("*.png")):
+        try:
+            with Image.open(path) as picture:
+                found.append(np.asarray(picture.convert("RGB"), dtype=np.uint8))
+        except (OSError, UnidentifiedImageError):
+            continue
+    return found
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.is_file() else {}
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def _event(line: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(line))
-    except ValueError:
-        return {}
+def _events(path: Path) -> list[dict[str, Any]]:
+    """The journal; a line cut by a kill is left out."""
+    events = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            events.append(event)
+    return events
 
 
-def _loss(scores: Sequence[Mapping[str, Any]], client: str, test: str, adapter: str, round: int | None) -> float | None:
-    for score in scores:
-        same = (score["client"], score["test"], score["adapter"]) == (client, test, adapter)
-        if same and round in (None, score["round"]):
-            return float(score["loss"])
-    return None
+def _last(events: Sequence[Mapping[str, Any]], key: str) -> dict[str, str]:
+    found = [e[key] for e in events if e.get("event") == "round_done" and e.get(key)]
+    return dict(found[-1]) if found else {}
 
 
-def _pictures(folder: Path) -> list[Pixels]:
-    return [np.asarray(Image.open(path).convert("RGB")) for path in sorted(folder.glob("*.png"))]
+def _numbers(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    merged: dict[str, float] = {}
+    for event in events:
+        if event.get("event") == "round_done":
+            merged |= event.get("numbers") or {}
+    return merged
+
+
+def _sites(path: Path) -> list[str]:
+    folder = path / "sites"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def _scores(rows: Iterable[Mapping[str, Any]]) -> tuple[Score, ...]:
+    return tuple(
+        Score(
+            int(row["round"]), str(row["client"]), str(row["test"]), str(row["adapter"]), float(row["loss"]),
+            tuple(float(x) for x in row.get("levels", ())), int(row.get("count", 0)),
+        )
+        for row in rows
+        if math.isfinite(float(row["loss"]))
+    )  # fmt: skip
+
+
+def _copies(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Copies]:
+    plain = {c: Copies(int(k["pictures"]), int(k["copies"]), float(k["expected"])) for c, k in found.items()}
+    return {c: k for c, k in plain.items() if k.pictures and math.isfinite(k.expected)}
+
+
+def _digest_of_backbone(server: Path) -> str:
+    """The backbone's digest as the first published adapter's file names it; safetensors: length, then JSON."""
+    for path in sorted((server / "adapters").glob("*/adapter_model.safetensors")):
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, 1 << 24)))
+        return str(header.get("__metadata__", {}).get("backbone", ""))
+    return ""

@@ -121,6 +121,7 @@ class Loop:
         scores = await scoring.map(evaluation.client_kept, {c: list(self.tests) for c in scoring})
         drawn = await scoring.map(painter.client_draw, dict.fromkeys(scoring, "final"))
         copied = await scoring.map(painter.client_copies, dict.fromkeys(scoring))
+        wishes = await self.other_wishes(scoring)
         book.meter.add(cohort.meter)
         published = dict(self.form.adapters(state))
         self.folder.publish(published)
@@ -143,7 +144,7 @@ class Loop:
             "personal": {c: k["personal"] for c, k in kept.items()},
             "pictures": {c: d["pictures"] for c, d in drawn.items()},
             "copies": dict(copied.items()),
-            "other_wishes": await self.other_wishes(scoring),
+            "other_wishes": wishes,
             "bytes": book.meter.as_plain(),
             "failures": {**kept.failures, **scores.failures, **drawn.failures, **copied.failures},
         }

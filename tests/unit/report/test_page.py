@@ -1,150 +1,179 @@
-"""The page, made from folders that a test wrote (a fixture, not a result)."""
+"""The page as a whole: policy, sections, hostile names, missing pieces."""
 
 import base64
 import hashlib
+import html
 import json
 import re
+import shutil
 
-import numpy as np
 import pytest
-import tomli_w
-from PIL import Image
 
 from coterie.core.errors import UserError
 from coterie.report import make_report
-from coterie.report.figures import HEIGHT, WIDTH, strip, wish_map
+from coterie.report.page import embedded
 
-EVIL = '<img src=x onerror="alert(1)">'
+PEOPLE = {"ada": "neon", "bo": "pixel", "cleo": "neon", "dov": "pixel"}
+SECTIONS = ("people", "near", "hybrids", "curves", "left", "numbers", "limits")
 
 
-def write_run(path, clients=("ada", "bo", EVIL), clusters=True, finished=True, form="clustered"):
-    server = path / "server"
-    server.mkdir(parents=True)
-    recipe = {
-        "name": "fixture", "rounds": 1, "seed": 0, "backbone": {"name": "doodle"}, "codec": {"name": "cast"},
-        "form": {"name": form, "fit": {"steps": 2}, "keeping": {"name": "ditto"}, "grouping": {"floor": 0.12}},
-        "engine": {"dtype": "fp32", "width": 2, "tokens": 24, "workers": 0}, "method": {"rank": 8, "targets": "all"},
-        "data": {"wish": "named"}, "pictures": {"prompts": ["cat", "dog"]},
+def page_of(path, **more):
+    return make_report(path, **more).read_text(encoding="utf-8")
+
+
+def sha(text):
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+
+def test_the_policy_allows_this_style_and_this_script_and_nothing_else(run):
+    page = page_of(run)
+    policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1])
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.S)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.S)
+    assert rules == {
+        "default-src": "'none'", "img-src": "data:", "style-src": sha(style), "script-src": sha(script),
+        "base-uri": "'none'", "form-action": "'none'",
     }  # fmt: skip
-    (server / "recipe.toml").write_text(tomli_w.dumps(recipe))
-    (server / "journal.jsonl").write_text('{"event": "resumed", "round": 1}\n{"event": "cut')
-    if not finished:
-        return path
-    rng = np.random.default_rng(0)
-    labels = {c: f"cluster-{i % 2}" for i, c in enumerate(clients)} if clusters else {}
-    history = [
-        {
-            "round": r, "client": c, "test": t, "adapter": "served" if r else "base", "loss": 0.4 - 0.1 * r,
-            "levels": [0.4] * 4,
-        }
-        for c in clients for r in (0, 1) for t in ("own", "style")
-    ]  # fmt: skip
-    final = [
-        {"round": 1, "client": c, "test": "own", "adapter": a, "loss": 0.3, "levels": [0.3] * 4}
-        for c in clients for a in ("served", "personal")
-    ]  # fmt: skip
-    results = {
-        "clients": {c: {"examples": 12, "truth": "neon"} for c in clients}, "clusters": labels, "numbers": {},
-        "wishes": {c: rng.standard_normal(8).tolist() for c in clients} if clusters else {}, "history": history,
-        "final": final, "personal": dict.fromkeys(clients, "abc"), "failures": {}, "seconds": 3.0, "form": form,
-        "copies": {c: {"pictures": 8, "copies": 1, "expected": 1 / 9} for c in clients}, "recipe": "d1g3st",
-        "other_wishes": {"named": {"ari": 1.0, "clusters": 2, "silhouette": 0.3}} if clusters else {},
-        "bytes": [[1, c, d, "memory", "train", False, 1000, 1] for c in clients for d in ("up", "down")],
-        "backbone_parameters": 4_000_000, "adapter_parameters": 290_288, "backbone_digest": "b4ckb0ne",
-    }  # fmt: skip
-    (server / "results.json").write_text(json.dumps(results))
-    names = ["base", *sorted(set(labels.values()) or {"global"})]
-    folders = [server / "pictures" / n for n in names]
-    if clusters:
-        folders += [server / "pictures" / "hybrid" / "cluster-0+cluster-1" / w for w in ("75", "50", "25")]
-    folders += [path / "sites" / c.replace("/", "_") / "pictures" / k for c in clients[:2] for k in ("own", "final")]
-    for folder in folders:
-        folder.mkdir(parents=True)
-        for i in range(2):
-            Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"{i:02d}.png")
-    return path
+    assert not re.search(r"<[a-z][^>]*\s(style|on[a-z]+)=", re.sub(r"<(style|script).*?</\1>", "", page, flags=re.S))
 
 
-@pytest.fixture
-def page(tmp_path):
-    def make(control=False, **more):
-        run = write_run(tmp_path / "run", **more)
-        if control:
-            write_run(run / "control", clusters=False, form="fedavg")
-        return make_report(run).read_text()
-
-    return make
+def test_nothing_is_asked_of_any_network(run):
+    bare = re.sub(r"<script>.*?</script>", "", page_of(run), flags=re.S)
+    assert not re.search(r"https?://|\bsrc=|@import", bare)
+    assert set(re.findall(r"url\((.{5})", bare)) == {"data:"}
+    assert {h[0] for h in re.findall(r'href="([^"]+)"', bare)} <= {"#", "d"}
+    assert str(run.parent) not in bare
 
 
-SECTIONS = ("people", "near", "hybrids", "curves", "left", "numbers", "limits", "again")
+def test_all_sections_are_there_in_order(run):
+    page = page_of(run)
+    places = [page.index(f'<section id="{name}"') for name in SECTIONS]
+    assert places == sorted(places)
+    assert 'id="study"' not in page
+    for words in (
+        "A simulation:",
+        "all four",
+        "one adapter for all",
+        "feedfacecafe",
+        "What was never sent",
+    ):
+        assert words in page
+    assert len(page.encode()) < 600_000
+    assert not list((run / "server").glob("*.part"))
 
 
-def test_every_section_is_there_and_nothing_is_loaded_from_anywhere(page):
-    html = page(control=True)
-    for section in SECTIONS:
-        assert f'<h2 id="{section}"' in html
-    assert "A simulation" in html
-    assert "Went wrong" in html
-    assert "went on after round 1" in html
-    bare = re.sub(r"<script>.*?</script>", "", html, flags=re.S)
-    assert not re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?(?!data:)(?:https?:|//|[\w./]+\.(?:js|css|png))', bare)
+def test_the_key_numbers_are_those_of_the_folder(run):
+    page = page_of(run).replace("\u00a0", " ")
+    keys = re.search(r'<ul class="keys".*?</ul>', page, re.S)[0]
+    assert re.findall(r"<strong>(.*?)</strong>", keys) == ["4", "2", "50.0 %", "50 kB"]
+    assert "the full model would be 2.0 MB" in keys
 
 
-def test_the_policy_allows_these_scripts_and_styles_and_no_others(page):
-    html = page()
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)[1].replace("&#39;", "'")
-    assert policy.startswith("default-src 'none'")
-    for tag, rule in (("script", "script-src"), ("style", "style-src")):
-        (body,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, flags=re.S)
-        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
-        assert f"{rule} 'sha256-{digest}'" in policy
-    assert 'style="' not in html
+@pytest.mark.parametrize("form", ["fedavg", "local"])
+def test_a_form_without_clusters_or_control_has_a_page(tmp_path, write_run, form):
+    page = page_of(write_run(tmp_path / "run", form))
+    assert "nothing to map" in page
+    assert "No mixes were drawn" in page
+    assert "There is no second run to compare with" in page
 
 
-def test_a_hostile_name_is_only_text(page):
-    html = page(control=True)
-    assert EVIL not in html
-    assert "&lt;img src=x" in html
-    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.S)
-    assert "<" not in data
-    assert EVIL in json.dumps(json.loads(data)).replace('\\"', '"')
+def test_an_unfinished_run_says_so_and_shows_what_there_is(tmp_path, write_run):
+    page = page_of(write_run(tmp_path / "run", finished=False))
+    assert "This run is not finished:" in page
+    assert "1 of 2 rounds" in page
+    assert "as training goes on" in page
+    for name in PEOPLE:
+        assert f"No pictures of {name} have been drawn yet" in page
+
+
+def test_missing_pieces_are_left_out(run):
+    path = run / "server" / "results.json"
+    found = json.loads(path.read_text())
+    for key in ("backbone_parameters", "backbone_digest", "other_wishes", "wishes", "copies", "numbers", "failures"):
+        found.pop(key)
+    path.write_text(json.dumps(found))
+    shutil.rmtree(run / "server" / "pictures" / "hybrid")
+    shutil.rmtree(run / "sites" / "ada")
+    (run / "server" / "environment.json").unlink()
+    (run / "server" / "pictures" / "base" / "00.png").write_bytes(b"no picture")
+    page = page_of(run)
+    assert "no encoded wishes" in page
+    assert "does not say how large" in page
+    assert "Not looked for in this run" in page
+
+
+def test_what_went_wrong_is_told(run):
+    events = [
+        {"event": "client_failed", "client": "bo", "round": 1, "reason": "<b>power</b>"},
+        {"event": "resumed", "round": 1},
+    ]
+    with open(run / "server" / "journal.jsonl", "a") as file:
+        file.write("\n" + "".join(json.dumps(e) + "\n" for e in events))
+    path = run / "server" / "results.json"
+    found = json.loads(path.read_text())
+    found["bytes"].append([1, "bo", "up", "memory", "train", True, 9000, 1])
+    found["copies"]["bo"]["copies"] = 8
+    path.write_text(json.dumps(found))
+    page = page_of(run).replace("\u00a0", " ")
+    assert "bo failed in round 1: &lt;b&gt;power&lt;/b&gt;" in page
+    assert "resumed after round 1" in page
+    assert "9 kB crossed in attempts" in page
+    assert "Look closely at bo (8 of 8" in page
+
+
+def test_a_hostile_name_is_text(tmp_path, write_run):
+    evil = "</script><img src=x onerror=alert(1)>'\"&\u2028"
+    page = page_of(write_run(tmp_path / "run", people={**PEOPLE, evil: "neon"}))
+    assert "<img" not in page
+    assert "&lt;/script&gt;&lt;img" in page
+    (data,) = re.findall(r'<script type="application/json" id="curve-data">(.*?)</script>', page, re.S)
+    assert any(evil in line["label"] for line in json.loads(data)["lines"])
+    assert not set("<>&\u2028\u2029") & set(embedded([evil]))
 
 
 @pytest.mark.parametrize(
-    "more", [{"clusters": False, "form": "fedavg"}, {"clusters": False, "form": "local"}, {"finished": False}]
+    "found",
+    [
+        {"clustered <4>": {"mean": 0.31, "worst": 0.2, "seeds": [0, 1, 2]}},
+        {"arms": [{"name": "clustered <4>", "mean": 0.31, "worst": 0.2, "seeds": 3}]},
+    ],
 )
-def test_what_is_missing_is_left_out(page, more):
-    html = page(**more)
-    assert '<h2 id="near"' not in html
-    assert '<h2 id="again"' in html
-    if "finished" in more:
-        assert "not finished yet" in html
+def test_a_study_is_marked_as_not_from_this_run(run, tmp_path, found):
+    study = tmp_path / "study.json"
+    study.write_text(json.dumps(found))
+    page = page_of(run, study=study).replace("\u00a0", " ")
+    assert "Not from this run" in page
+    assert "clustered &lt;4&gt;" in page
+    assert "31.0 %" in page
+    assert "A full study" not in page
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path):
-    run = write_run(tmp_path / "run")
-    (run / "server" / "results.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "{}", "[1]"])
+def test_a_study_that_cannot_be_read_is_an_error_in_words(run, tmp_path, text):
+    study = tmp_path / "study.json"
+    study.write_text(text)
+    with pytest.raises(UserError, match=r"study\.json"):
+        make_report(run, study)
+
+
+def test_a_folder_that_is_no_run_is_an_error_in_words(tmp_path, write_run):
+    with pytest.raises(UserError, match="not a run"):
+        make_report(tmp_path)
+    (write_run(tmp_path / "run") / "server" / "results.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read"):
-        make_report(run)
+        make_report(tmp_path / "run")
 
 
-def test_the_map_keeps_marks_apart_and_inside_and_repeats():
-    rng = np.random.default_rng(0)
-    wishes = {f"person-{i}": v for i, v in enumerate(rng.standard_normal((12, 16)))}
-    wishes = {name: (v / np.linalg.norm(v)).tolist() for name, v in wishes.items()}
-    wishes["twin"] = wishes["person-3"]
-    marks = wish_map(wishes, dict.fromkeys(wishes, 0))
-    assert marks == wish_map(dict(reversed(wishes.items())), dict.fromkeys(wishes, 0))
-    assert all(0 <= m.x <= WIDTH and 0 <= m.y <= HEIGHT for m in marks)
-    gaps = [np.hypot(a.x - b.x, a.y - b.y) for a in marks for b in marks if a.name < b.name]
-    assert min(gaps) > 15
+def test_the_same_folder_gives_the_same_page(run):
+    assert page_of(run) == page_of(run)
 
 
-def test_a_strip_holds_its_pictures_exactly():
-    import io
-
-    pictures = [np.full((4, 4, 3), v, np.uint8) for v in (0, 100, 255)]
-    made = strip(pictures)
-    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(made["url"].split(",")[1]))).convert("RGBA"))
-    assert image.shape == (4, made["width"], 4)
-    assert [int(image[0, x, 0]) for x in (0, 6, 12)] == [0, 100, 255]
+def test_a_grid_of_hybrids_stays_narrow(run):
+    for folder in (run / "server" / "pictures" / "hybrid").glob("*/*"):
+        for i in range(3, 8):
+            shutil.copy(folder / "00.png", folder / f"{i:02d}.png")
+    page = page_of(run)
+    lines = re.findall(r'<div class="line">(.*?)</div>', page, re.S)
+    assert len(lines) == 5
+    assert {line.count('role="img"') for line in lines} == {3}

@@ -1,0 +1,115 @@
+"""What crossed between devices and the server: kinds, times and bytes, and what each kind can give away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coterie.report.read import Arm
+
+BYTES_A_NUMBER = {"raw": 4, "cast": 2}
+
+ADAPTER = (
+    "How the pictures look that it was trained on. Trained weights can give away parts of training pictures, sometimes "
+    "whole ones, to somebody who tries; how many pictures there were is sent along."
+)
+NUMBERS = "How well the person's own adapter fits their pictures; no adapter is sent in this form."
+WISH = "What the wish says: numbers like these can be turned back into words by somebody who tries."
+SCORES = "How well an adapter fits this person's held-out pictures, and how many of the drawn ones look like copies."
+RECEIPT = "Only whether two people keep the very same adapter: it is a checksum."
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One kind of message: how often, how large, for one person on average; and what it can reveal."""
+
+    what: str
+    when: str
+    times: float
+    bytes_each: float
+    bytes_all: float
+    reveals: str
+
+
+def sent_by_people(arm: Arm) -> list[Crossing]:
+    """What left devices, in the order in which it happens; bytes as counted on the wire, envelopes included."""
+    alone = arm.form == "local"
+    kinds = {
+        "enrol": ("the encoded wish", "once, before training", WISH),
+        "train": ("training figures" if alone else "the trained adapter", "every round", NUMBERS if alone else ADAPTER),
+        "evaluate": (
+            "scores on held-out pictures, counts of copies", "before training, after rounds, at the end", SCORES
+        ),
+        "keep": ("a receipt for what was kept", "once, at the end", RECEIPT),
+    }  # fmt: skip
+    found = []
+    for purpose, (what, when, reveals) in kinds.items():
+        passages = [p for p in arm.meter.num_bytes if p.purpose == purpose and not p.wasted]
+        senders = {p.client for p in passages if p.direction == "up"}
+        messages = arm.meter.messages(direction="up", purpose=purpose)
+        if senders and messages:
+            total = arm.meter.total(direction="up", purpose=purpose)
+            n = len(senders)
+            found.append(Crossing(what, when, messages / n, total / messages, total / n, reveals))
+    return found
+
+
+def other_wishes(arm: Arm) -> str | None:
+    """Whether the encoded wishes that check other wordings were ``counted``; None if nobody sent any.
+
+    Without them a person sends three messages at the end for measuring: scores, drawn pictures, copies.
+    """
+    if not arm.results.get("other_wishes"):
+        return None
+    last = max((p.round for p in arm.meter.num_bytes if p.purpose == "evaluate"), default=0)
+    messages = arm.meter.messages(direction="up", purpose="evaluate", round=last)
+    return "counted" if messages > 3 * len(arm.clients) else "not counted"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Bytes of one adapter on its way up against those of the whole model, at the same bytes a number.
+
+    ``full_bytes`` is computed and leaves out any envelope; None if the run does not say how large the model is.
+    """
+
+    up_bytes: float
+    full_bytes: float | None
+    parameters: int | None
+    each: int | None
+
+    @property
+    def share(self) -> float | None:
+        return self.up_bytes / self.full_bytes if self.full_bytes else None
+
+
+def weight_of(arm: Arm) -> Weight | None:
+    """The mean trained message of a person and round; None if nobody sent one."""
+    messages = arm.meter.messages(direction="up", purpose="train")
+    if not messages:
+        return None
+    parameters = arm.results.get("backbone_parameters")
+    each = BYTES_A_NUMBER.get(str(arm.table("codec").get("name", "")))
+    full = float(parameters * each) if parameters and each else None
+    up = arm.meter.total(direction="up", purpose="train") / messages
+    return Weight(up, full, int(parameters) if parameters else None, each)
+
+
+def traffic(arm: Arm) -> list[dict[str, object]]:
+    """Bytes of all people together by purpose, up and down."""
+    labels = {"enrol": "enrolment", "train": "training", "evaluate": "measuring", "keep": "handing over at the end"}
+    known = {p.purpose for p in arm.meter.num_bytes}
+    rows: list[dict[str, object]] = []
+    for purpose in [*(p for p in labels if p in known), *sorted(known - set(labels))]:
+        up, down = (arm.meter.total(direction=way, purpose=purpose) for way in ("up", "down"))
+        rows.append({"purpose": labels.get(purpose, purpose), "up": up, "down": down})
+    return rows
+
+
+def wasted(arm: Arm) -> int:
+    """Bytes of attempts that came to nothing."""
+    return arm.meter.total(wasted=True)
+
+
+def links(arm: Arm) -> list[str]:
+    """Names of what carried the bytes."""
+    return sorted({p.link for p in arm.meter.num_bytes})

@@ -1,0 +1,81 @@
+"""What a run does not show, what went wrong in it, and how to repeat it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coterie.report.crossings import wasted
+from coterie.report.read import Arm
+from coterie.report.words import size
+
+MOST_EVENTS = 20
+
+
+def not_run(arm: Arm, control: Arm | None, study: bool) -> list[tuple[str, str]]:
+    """What nobody should conclude from this page, each with its reason."""
+    backbone = str(arm.table("backbone").get("name", "?"))
+    items = [
+        (
+            "Real devices, a real network",
+            "All ran on one machine. Bytes are counted, but no link was slow or lost.",
+        ),
+        ("More than one seed", f"This is seed {arm.recipe.get('seed', '?')} alone. Small differences may be chance."),
+        ("Other backbones", f"Only “{backbone}” was trained here. Larger models may behave differently."),
+        ("Attacks", "Nobody tried to rebuild pictures from adapters, or words from encoded wishes."),
+        ("People's own judgement", "Nobody was asked whether they like the pictures. Loss is not taste."),
+    ]
+    if control is None:
+        items.append(("A control", "There is no second run to compare with."))
+    if not study:
+        items.append(("A full study", "All arms over several seeds are a study of their own, not part of this run."))
+    if not arm.copies:
+        items.append(("A search for copies", "It was turned off, or there was nothing to compare with."))
+    return items
+
+
+def went_wrong(arm: Arm, control: Arm | None) -> list[str]:
+    """Failures, interruptions and waste of both runs; empty if there were none."""
+    items: list[str] = []
+    for before, run in (("", arm), ("Control: ", control)):
+        if run is None:
+            continue
+        failed = [e for e in run.events if e.get("event") == "client_failed"]
+        told = {str(e.get("client")) for e in failed}
+        for event in failed[:MOST_EVENTS]:
+            items.append(f"{before}{event.get('client')} failed in round {event.get('round')}: {event.get('reason')}")
+        if len(failed) > MOST_EVENTS:
+            items.append(f"{before}{len(failed) - MOST_EVENTS} more failures are in the journal")
+        for client, reason in sorted((run.results.get("failures") or {}).items()):
+            if client not in told:
+                items.append(f"{before}{client} failed at the end: {reason}")
+        items += [f"{before}stopped, then resumed after round {e.get('round')}" for e in _resumed(run)]
+        if lost := wasted(run):
+            items.append(f"{before}{size(lost)} crossed in attempts whose results were never used")
+        if not run.finished:
+            items.append(
+                f"{before}the run is not finished: {run.rounds_done} of {run.recipe.get('rounds', '?')} rounds"
+            )
+    return items
+
+
+def again(arm: Arm) -> dict[str, Any]:
+    """Commands, versions and digests."""
+    engine = arm.table("engine")
+    return {
+        "commands": ["coterie run server/recipe.toml --out AGAIN", "coterie report AGAIN"],
+        "facts": {
+            "recipe digest": arm.results.get("recipe") or "–",
+            "backbone": f"{arm.table('backbone').get('name', '?')} {arm.digest}".strip(),
+            "seed": arm.recipe.get("seed", "–"),
+            "number type": engine.get("dtype", "–"),
+            "clients in one pass": engine.get("width", "–"),
+            "worker processes": engine.get("workers", "–"),
+            "python": arm.environment.get("python", "–"),
+            "machine": f"{arm.environment.get('system', '')} {arm.environment.get('machine', '')}".strip() or "–",
+            **{str(k): v for k, v in sorted((arm.environment.get("packages") or {}).items())},
+        },
+    }
+
+
+def _resumed(run: Arm) -> list[Any]:
+    return [e for e in run.events if e.get("event") == "resumed"]

@@ -1,0 +1,75 @@
+"""Numbers and names in plain words."""
+
+from __future__ import annotations
+
+import math
+
+COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+FORMS = {"clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone"}
+GROUPINGS = {
+    "wishes": "grouped by what they wished for in their own words",
+    "weights": "grouped by how their first trained adapters differ",
+    "oracle": "grouped by their true styles, which only a simulation knows",
+    "random": "grouped at random",
+    "single": "all in one group",
+}
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of one: ``38.2 %``; a dash for what is not known."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    text = f"{100 * share:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−") + "\u00a0%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number; a dash for what is not known."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def size(num_bytes: float | None) -> str:
+    """Decimal bytes: ``581 kB``."""
+    if num_bytes is None:
+        return "–"
+    for unit in ("B", "kB", "MB"):
+        if abs(num_bytes) < 999.5:
+            return f"{num_bytes:.0f}\u00a0{unit}" if unit != "MB" or num_bytes >= 100 else f"{num_bytes:.1f}\u00a0MB"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f}\u00a0GB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in words: ``59 s``, ``4 min 12 s``, ``1 h 5 min``."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}\u00a0s"
+    if whole < 3600:
+        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
+
+
+def count(n: int) -> str:
+    """A small number as a word."""
+    return COUNTS[n] if 1 < n < len(COUNTS) or n == 1 else str(n)
+
+
+def plural(n: int, one: str, many: str = "") -> str:
+    """A counted noun: ``1 round``, ``3 rounds``."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def form_name(form: str) -> str:
+    """What a form does, in a few words."""
+    return FORMS.get(form, form)
+
+
+def listed(items: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
