@@ -43,9 +43,8 @@ def main() -> None:
             layout = model.layout(rank, rank, placement)
             blob = message(layout)
             saved = 1 - len(blob) / len(full)
-            print(
-                f"{placement:<10} {rank:>4}  {layout.size:>10,}  {len(blob):>10,}  {overhead_bytes(blob):>14,}  {saved:.2%}"
-            )
+            numbers = f"{layout.size:>10,}  {len(blob):>10,}  {overhead_bytes(blob):>14,}"
+            print(f"{placement:<10} {rank:>4}  {numbers}  {saved:.2%}")
             rows.append(
                 {"placement": placement, "rank": rank, "numbers": layout.size, "bytes": len(blob), "saved": saved}
             )
