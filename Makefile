@@ -8,7 +8,7 @@ CHECK_STAMP := $(VENV)/.ready-check
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 
-.PHONY: demo test setup check bench study-demo docs clean
+.PHONY: demo test setup check bench clean
 
 demo: $(STAMP)  ## set up, run the main job, print where the report is
 	$(BIN)/coterie run
@@ -26,9 +26,6 @@ check: $(CHECK_STAMP)  ## linters, types, import contracts
 
 bench: $(STAMP)  ## speed against what one would use instead
 	$(BIN)/python benchmarks/bank_training.py --quick
-
-study-demo: $(STAMP)  ## every arm, three seeds; about 90 minutes, resumable
-	$(BIN)/python studies/demo.py
 
 # torch comes first and by exact version: any other way of asking may bring several gigabytes for a GPU.
 $(STAMP): pyproject.toml constraints.txt
