@@ -46,6 +46,8 @@ def print_check(checked: Checked, format: str) -> None:
         label = key.replace("num_", "").replace("_", " ")
         if isinstance(value, Mapping):
             print(f"{label:<18}  " + (", ".join(f"{k or 'all'} {v}" for k, v in value.items()) or "none"))
+        elif key == "caption_words":
+            print(f"{label:<18}  {value[0]} to {value[2]}, {value[1]} in the middle")
         elif isinstance(value, (list, tuple)):
             print(f"{label:<18}  {len(value)}")
             for item in value[:20]:
