@@ -21,7 +21,8 @@ from coterie.runs.run import resume, start
 from coterie.wire.envelope import unpack
 
 SMALL = [
-    "backbone.name=untrained", "rounds=2", "form.fit.steps=2", "form.fit.batch=2", "form.keeping.steps=1",
+    "backbone.name=untrained", "rounds=2", "form.fit.steps=2", "form.fit.batch=2", "form.keeping.name=ditto",
+    "form.keeping.steps=1",
     "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=1", "engine.width=3", "engine.workers=0",
     "data.partition=iid", "data.num_clients=4", "data.source.name=studio", "form.grouping.name=single",
     "method.targets=attention",

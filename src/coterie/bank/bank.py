@@ -26,8 +26,11 @@ class Bank:
         width: adapters that are trained in one pass.
 
     Attributes:
-        master: ``(width, template.size)`` float32, the slots' adapters.
+        master: ``(slots, template.size)`` float32, the slots' adapters; ``slots`` is ``width`` until ``reserve``.
         grad: gradients of the working copy, the same shape in the backbone's type.
+
+    Raises:
+        UserError: naming the layer that it cannot adapt; the backbone is then as it was.
     """
 
     def __init__(self, backbone: Backbone, template: Layout, width: int) -> None:
@@ -35,18 +38,26 @@ class Bank:
         if template.backbone != backbone.digest:
             raise UserError(f"the layout belongs to backbone {template.backbone}, here is {backbone.digest}")
         self.dtype = next(backbone.network.parameters()).dtype
-        self.layers = [self._wrap(part) for part in template.parts]
-        self.master = torch.zeros(width, template.size)
-        self.work = self.master if self.dtype == torch.float32 else self.master.to(self.dtype)
-        self.grad = torch.zeros_like(self.work)
-        self.scale = torch.ones(width, len(template.parts))
+        self.layers: list[Banked] = []
+        try:
+            for part in template.parts:
+                self.layers.append(self._wrap(part))
+        except UserError:
+            self.close()
+            raise
+        self._allocate(width)
 
     def close(self) -> None:
-        """Puts the bare layers back."""
-        for part, layer in zip(self.template.parts, self.layers, strict=True):
+        """Puts the bare layers back; a second time does nothing."""
+        for part, layer in zip(self.template.parts, self.layers, strict=False):  # fewer when a part was refused
             parent, name = self._place(part.name)
             setattr(parent, name, layer.base)
         self.layers = []
+
+    def reserve(self, slots: int) -> None:
+        """Makes room for a pass of that many slots; what was in them is lost if the number changes."""
+        if slots != len(self.master):
+            self._allocate(slots)
 
     def load(self, slot: int, adapter: Adapter | None) -> None:
         """Writes an adapter, or nothing at all, into a slot."""
@@ -79,8 +90,8 @@ class Bank:
                 ("a", offset, middle, part.columns),
                 ("b", middle, offset + part.size, part.out),
             ):
-                leaf = self.work[:, begin:end].view(self.width, part.rank, last).detach().requires_grad_(True)
-                leaf.grad = self.grad[:, begin:end].view(self.width, part.rank, last)
+                leaf = self.work[:, begin:end].view(-1, part.rank, last).detach().requires_grad_(True)
+                leaf.grad = self.grad[:, begin:end].view(-1, part.rank, last)
                 setattr(layer, name, leaf)
             layer.s = self.scale[:, index].view(-1, 1, 1).to(self.dtype)
 
@@ -93,12 +104,16 @@ class Bank:
         if not unique:
             self.release()
             return
-        order = {key: i for i, key in enumerate(unique)}
-        rows = torch.stack([self.padded(adapter) for adapter in unique.values()])
-        scales = torch.tensor([[_scale(part) for part in adapter.layout.parts] for adapter in unique.values()])
+        order = {key: i for i, key in enumerate(unique, 1)}
+        # Row 0 is no adapter at all. Short mixes are filled up with it and never with somebody's factors at weight
+        # zero: zero times not-a-number would carry one request's broken adapter into its neighbours.
+        exact = torch.promote_types(self.dtype, torch.float32)
+        rows = torch.stack([torch.zeros(self.template.size), *map(self.padded, unique.values())]).to(exact)
+        own = [[_scale(part) for part in adapter.layout.parts] for adapter in unique.values()]
+        scales = torch.tensor([[1.0] * len(self.template.parts), *own], dtype=exact)
         most = max(len(mix) for mix in mixes)
         index = torch.zeros(len(mixes), most, dtype=torch.long)
-        weight = torch.zeros(len(mixes), most)
+        weight = torch.zeros(len(mixes), most, dtype=exact)
         for i, mix in enumerate(mixes):
             for j, (adapter, share) in enumerate(mix):
                 index[i, j], weight[i, j] = order[id(adapter)], share
@@ -149,11 +164,17 @@ class Bank:
             pieces.append((torch.cat([b, b.new_zeros(len(b), more)], 1), torch.cat([a, a.new_zeros(more, a.shape[1])])))
         return build(self.template, pieces).row
 
+    def _allocate(self, slots: int) -> None:
+        self.master = torch.zeros(slots, self.template.size)
+        self.work = self.master if self.dtype == torch.float32 else self.master.to(self.dtype)
+        self.grad = torch.zeros_like(self.work)
+        self.scale = torch.ones(slots, len(self.template.parts))
+
     def _wrap(self, part: Any) -> Banked:
         if not isinstance(part, LowRank):
             raise UserError(f"{part.name}: the bank trains low-rank parts only")
         parent, name = self._place(part.name)
-        layer = banked(getattr(parent, name), part.name)
+        layer = banked(getattr(parent, name), part)
         setattr(parent, name, layer)
         return layer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -36,18 +37,21 @@ def sample(
 ) -> NDArray[np.uint8]:
     """Pictures ``(n, side, side, 3)`` in the order of the requests.
 
-    A picture depends on its own request and on ``width`` alone: calls are filled up to it.
+    A picture depends on its own request and on ``width`` alone: calls are filled up to it, and a call holds mixes of
+    one length, because the products' inner size is that length times the rank and changes their rounding.
     """
     side = bank.backbone.side
     out = np.zeros((len(requests), side, side, 3), np.uint8)
-    order = sorted(range(len(requests)), key=lambda i: requests[i].steps)
-    chunks = [order[k : k + width] for k in range(0, len(order), width)]
+    order = sorted(range(len(requests)), key=lambda i: (_ranks(requests[i]), requests[i].steps))
+    chunks: list[list[int]] = []
+    for _, same in groupby(order, key=lambda i: _ranks(requests[i])):
+        indices = list(same)
+        chunks += [indices[k : k + width] for k in range(0, len(indices), width)]
     total, done = sum(requests[chunk[-1]].steps for chunk in chunks), 0
     for chunk in chunks:
         members = [requests[i] for i in chunk]
         filled = members + [Request("", (), 0, 1)] * (width - len(members))
         mixes: list[Mix] = [request.mix for request in filled]
-        bank.bind_groups(mixes)
         prompts = bank.backbone.encode([request.prompt for request in filled])
         x = bank.backbone.noise([request.seed for request in filled])
         guidance = torch.tensor([request.guidance for request in filled])
@@ -55,12 +59,20 @@ def sample(
         sigmas = torch.zeros(len(filled), most + 1)  # a request with fewer steps stays at noise level zero
         for i, request in enumerate(filled):
             sigmas[i, : request.steps + 1] = flow.euler_sigmas(request.steps)
-        for step in range(most):
-            moved = bank.backbone.step(x, prompts, sigmas[:, step], sigmas[:, step + 1], guidance)
-            going = (sigmas[:, step] > 0).view(-1, *[1] * (x.dim() - 1))
-            x = torch.where(going, moved, x)
-            done += 1
-            progress(done, total)
+        try:
+            bank.bind_groups(mixes)
+            for step in range(most):
+                moved = bank.backbone.step(x, prompts, sigmas[:, step], sigmas[:, step + 1], guidance)
+                going = (sigmas[:, step] > 0).view(-1, *[1] * (x.dim() - 1))
+                x = torch.where(going, moved, x)
+                done += 1
+                progress(done, total)
+        finally:
+            bank.release()
         out[chunk] = bank.backbone.finish(x)[: len(members)]
-    bank.release()
     return out
+
+
+def _ranks(request: Request) -> int:
+    """Adapters side by side in the request's products; a bare request adds nothing beside mixes of one, exactly."""
+    return max(1, len(request.mix))

@@ -41,11 +41,13 @@ def evaluate(bank: Bank, jobs: Sequence[EvalJob]) -> list[Tensor]:
         mixes: list[Mix] = [[(adapter, 1.0)] if adapter is not None else [] for adapter in adapters]
         empty = {key: torch.zeros_like(value) for key, value in call[0][2].items()}
         filled = [rows for _, _, rows in call] + [empty] * (GROUPS - len(call))
-        bank.bind_groups(mixes + [[]] * (GROUPS - len(call)))
-        losses = bank.backbone.losses({key: torch.cat([rows[key] for rows in filled]) for key in empty}).view(-1, ROWS)
-        for (number, count, _), row in zip(call, losses, strict=False):
+        try:
+            bank.bind_groups(mixes + [[]] * (GROUPS - len(call)))
+            losses = bank.backbone.losses({key: torch.cat([rows[key] for rows in filled]) for key in empty})
+        finally:
+            bank.release()
+        for (number, count, _), row in zip(call, losses.view(-1, ROWS), strict=False):
             results[number].append(row[:count].clone())
-    bank.release()
     return [torch.cat(parts) if parts else torch.zeros(0) for parts in results]
 
 

@@ -1,7 +1,9 @@
 """Local training of many clients in one pass, equal to training each alone.
 
-Every pass has the same shape: ``width`` slots of ``batch`` rows, idle slots filled with zeros. A client's result is
-then a function of its own data and that shape, bit for bit, and never of its mates or of its slot.
+Every pass has the same shape: ``width`` slots of ``batch`` rows, idle slots filled with zeros, and spare ones last
+where the network's sizes need them (``coterie.bank.shape``). A client's result is then a function of its own data and
+that shape, bit for bit, and never of its mates or of its slot. That holds for one thread: more of them cut a tensor at
+places that fall inside a client's rows.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
+from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Adapter
 from coterie.core.work import Fit, Fitted
 from coterie.models.backbone import Rows
@@ -51,6 +54,7 @@ def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, to
     total = sum(jobs[chunk[0]].fit.steps for chunk in chunks)
     results: dict[int, Fitted | NotFinite] = {}
     done = 0
+    sizes = sizes_of(bank.backbone, jobs[0].prepared) if total and bank.width > 1 else None
     for chunk in chunks:
         members = [jobs[i] for i in chunk]
         begun = done
@@ -58,14 +62,18 @@ def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, to
         def tell(step: int, begun: int = begun) -> None:
             progress(begun + step, total)
 
-        results |= dict(zip(chunk, _fit_chunk(bank, members, tell), strict=True))
+        bank.reserve(slots_for(bank.width, members[0].fit.batch, sizes))
+        try:
+            results |= dict(zip(chunk, _fit_chunk(bank, members, tell), strict=True))
+        finally:
+            bank.release()
         done += members[0].fit.steps
     return [results[i] for i in range(len(jobs))]
 
 
 def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> list[Fitted | NotFinite]:
     batch, most = jobs[0].fit.batch, max(job.fit.steps for job in jobs)
-    for slot in range(bank.width):
+    for slot in range(len(bank.master)):
         bank.load(slot, jobs[slot].start if slot < len(jobs) else None)
     bank.bind_training()
     anchors = {
@@ -99,20 +107,19 @@ def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> l
         bank.sync()
         bank.grad.zero_()
         tell(step + 1)
-    bank.release()
     return [_result(bank, k, job, losses[k]) for k, job in enumerate(jobs)]
 
 
 def _client_losses(
     bank: Bank, jobs: list[FitJob], live: list[int], generators: list[torch.Generator], batch: int
 ) -> Tensor:
-    """Each slot's mean loss, ``(width,)``; the sum over clients is what is differentiated, never their mean."""
+    """Each slot's mean loss, ``(slots,)``; the sum over clients is what is differentiated, never their mean."""
     drawn = {k: bank.backbone.draw(jobs[k].prepared, batch, jobs[k].fit.drop, generators[k]) for k in live}
     some = drawn[live[0]]
     idle = {name: torch.zeros_like(value) for name, value in some.items()}
-    slots = [drawn.get(k, idle) for k in range(bank.width)]
+    slots = [drawn.get(k, idle) for k in range(len(bank.master))]
     rows = {name: torch.cat([slot[name] for slot in slots]) for name in some}
-    return bank.backbone.losses(rows).view(bank.width, batch).mean(1)
+    return bank.backbone.losses(rows).view(-1, batch).mean(1)
 
 
 def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:

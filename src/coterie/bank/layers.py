@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coterie.core.adapter import LowRank
 from coterie.core.errors import UserError
 
 
@@ -129,18 +130,29 @@ def grouped_conv(
     return z.view(rows, groups, rank, -1).transpose(0, 1)
 
 
-def banked(module: nn.Module, name: str) -> Banked:
+def banked(module: nn.Module, part: LowRank) -> Banked:
     """The layer that can stand in for a module.
 
     Raises:
-        UserError: if no such layer is written, naming the layer.
+        UserError: if no such layer is written, or the part's sizes are not the module's; it names the layer.
     """
-    if isinstance(module, nn.Linear):
-        return BankedLinear(module)
-    plain = isinstance(module, nn.Conv2d) and module.groups == 1 and module.padding_mode == "zeros"
-    if plain and isinstance(module.padding, tuple):
-        return BankedConv2d(module)
-    raise UserError(
-        f"{name}: the bank adapts Linear and plain Conv2d layers, this is {type(module).__name__}; leave it out of the "
-        "targets"
-    )
+    made: Banked | None = None
+    shape: tuple[int, int] = (0, 0)
+    kernel: tuple[int, ...] = ()
+    # Exact types: a subclass may compute something else with its weight, or be asked for it past its `forward`.
+    if type(module) is nn.Linear:
+        made, shape = BankedLinear(module), (module.out_features, module.in_features)
+    elif type(module) is nn.Conv2d and module.groups == 1 and module.padding_mode == "zeros":
+        made, shape = BankedConv2d(module), (module.out_channels, module.weight[0].numel())
+        kernel = tuple(module.kernel_size)
+    if made is None or isinstance(getattr(module, "padding", ()), str):
+        raise UserError(
+            f"{part.name}: the bank adapts Linear and plain Conv2d layers, this is {type(module).__name__}; leave it "
+            "out of the targets"
+        )
+    if (part.out, part.columns) != shape or tuple(part.kernel) != kernel:
+        raise UserError(
+            f"{part.name}: the layout says {part.out} x {part.columns} numbers with kernel {tuple(part.kernel)}, "
+            f"the layer has {shape[0]} x {shape[1]} with {kernel}"
+        )
+    return made

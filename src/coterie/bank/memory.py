@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
+from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
-from coterie.models.backbone import Backbone
+from coterie.models.backbone import Backbone, Rows
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 SPARE = 1.4  # temporaries of the pass and the allocator's rounding, measured on the doodle
@@ -16,14 +18,11 @@ SPARE = 1.4  # temporaries of the pass and the allocator's rounding, measured on
 
 def row_bytes(backbone: Backbone, layout: Layout) -> int:
     """Bytes that autograd keeps for one row of a training batch, measured by running one."""
-    import numpy as np
-
     bank = Bank(backbone, layout, 1)
     try:
         bank.load(0, layout.start(0))
         bank.bind_training()
-        prepared = backbone.prepare(np.zeros((1, backbone.side, backbone.side, 3), np.uint8), [""])
-        rows = backbone.draw(prepared, 1, 0.0, torch.Generator().manual_seed(0))
+        rows = backbone.draw(_example(backbone), 1, 0.0, torch.Generator().manual_seed(0))
         seen = {p.untyped_storage().data_ptr() for p in backbone.network.parameters()}
         kept = 0
 
@@ -43,9 +42,9 @@ def row_bytes(backbone: Backbone, layout: Layout) -> int:
         bank.close()
 
 
-def predicted_bytes(width: int, batch: int, per_row: int, layout: Layout) -> int:
+def predicted_bytes(slots: int, batch: int, per_row: int, layout: Layout) -> int:
     """Peak bytes of training beside the backbone: activations, adapters, gradients and moments."""
-    return int(SPARE * width * batch * per_row) + 6 * 4 * width * layout.size
+    return int(SPARE * slots * batch * per_row) + 6 * 4 * slots * layout.size
 
 
 def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int) -> int:
@@ -54,8 +53,8 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
     Raises:
         UserError: if not even one client fits, with the smallest memory that would do.
     """
-    per_row = row_bytes(backbone, layout)
-    fitting = [w for w in WIDTHS if predicted_bytes(w, batch, per_row, layout) <= memory]
+    per_row, sizes = row_bytes(backbone, layout), sizes_of(backbone, _example(backbone))
+    fitting = [w for w in WIDTHS if predicted_bytes(slots_for(w, batch, sizes), batch, per_row, layout) <= memory]
     if not fitting:
         need = predicted_bytes(1, batch, per_row, layout) - memory
         raise UserError(
@@ -64,3 +63,7 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
         )
     useful = [w for w in fitting if w < num_clients] + [next((w for w in fitting if w >= num_clients), fitting[-1])]
     return max(useful)
+
+
+def _example(backbone: Backbone) -> Rows:
+    return backbone.prepare(np.zeros((1, backbone.side, backbone.side, 3), np.uint8), [""])

@@ -145,9 +145,9 @@ def test_width_follows_memory(backbone):
     layout = model.layout(4, 4, "all")
     per_row = row_bytes(model, layout)
     assert per_row > 100_000
-    need = predicted_bytes(3, 4, per_row, layout)
-    assert width_for(need, model, layout, 4, 12) == 3
-    assert width_for(need - 1, model, layout, 4, 12) == 2
-    assert width_for(10**12, model, layout, 4, 5) == 6
+    need = predicted_bytes(3, 8, per_row, layout)
+    assert width_for(need, model, layout, 8, 12) == 3
+    assert width_for(need - 1, model, layout, 8, 12) == 2
+    assert width_for(10**12, model, layout, 8, 5) == 6
     with pytest.raises(UserError, match=r"engine.memory: .* MB more are needed"):
         width_for(1000, model, layout, 4, 5)
