@@ -10,17 +10,23 @@ Candidates, for one optimiser step of every client, in process CPU time at one t
 - ``bank``: all clients in one pass, in chunks of at most 8.
 - ``bare``: the frozen backbone alone, forward and gradient of its input. Nobody can be faster.
 
+Then each once more for the memory that it adds at its peak to what was resident before (Linux; elsewhere left out).
+
 The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
@@ -29,6 +35,8 @@ import torch
 from diffusers import PixArtTransformer2DModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from peft import LoraConfig, get_peft_model
+from rich.console import Console
+from rich.table import Table
 from torch import nn
 
 from coterie.bank.bank import Bank
@@ -160,9 +168,30 @@ def bare_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callab
 
 
 STEPS = 2
+NAMES = ("peft", "peft+", "bank", "bare")
 
 
-def measure(kind: str, clients: int, batch: int, dtype: torch.dtype, reps: int) -> dict[str, float]:
+def peak_mib(call: Callable[[], object]) -> float | None:
+    """MiB of resident memory that a call adds at its peak; None where the system does not tell."""
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not (status.exists() and reset.exists()):
+        return None
+
+    def kib(key: str) -> int:
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(key))
+
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    reset.write_text("5")  # forget the peak so far
+    before = kib("VmRSS")
+    call()
+    return (kib("VmHWM") - before) / 1024
+
+
+def measure(
+    kind: str, clients: int, batch: int, dtype: torch.dtype, reps: int
+) -> tuple[dict[str, float], dict[str, float | None]]:
+    """Median seconds of one step of all clients, and MiB at the peak, of every candidate."""
     candidates = {
         "peft": (peft_loop(kind, clients, batch, dtype, False), 1),
         "peft+": (peft_loop(kind, clients, batch, dtype, True), 1),
@@ -178,7 +207,8 @@ def measure(kind: str, clients: int, batch: int, dtype: torch.dtype, reps: int) 
             began = time.process_time()
             call()
             times[name].append((time.process_time() - began) / divide)
-    return {name: statistics.median(found) for name, found in times.items()}
+    memory = {name: peak_mib(call) for name, (call, _) in candidates.items()}
+    return {name: statistics.median(found) for name, found in times.items()}, memory
 
 
 def main() -> None:
@@ -190,23 +220,44 @@ def main() -> None:
     counts, reps = ((1, 8), 3) if options.quick else ((1, 4, 8, 16), 7)
     kinds = options.kind or (["unet"] if options.quick else ["unet", "dit"])
     found = []
-    print(f"{'kind':<5} {'type':<5} {'batch':>5} {'K':>3}  {'peft':>8} {'peft+':>8} {'bank':>8} {'bare':>8}  "
-          f"{'peft/bank':>9} {'peft+/bank':>10} {'bank/bare':>9}   ms of CPU, one step of all clients")  # fmt: skip
+    table = Table(title="CPU ms of one step of all clients; MiB added at the peak", title_justify="left")
+    for heading in (
+        "kind",
+        "type",
+        "batch",
+        "K",
+        *NAMES,
+        "peft/bank",
+        "peft+/bank",
+        "bank/bare",
+        *(f"{n} MiB" for n in NAMES),
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
     for kind in kinds:
         for dtype in (torch.float32, torch.bfloat16):
             for batch in (1, 8):
                 for clients in counts:
-                    t = measure(kind, clients, batch, dtype, reps)
+                    t, peak = measure(kind, clients, batch, dtype, reps)
                     name = "bf16" if dtype == torch.bfloat16 else "fp32"
                     row = {"kind": kind, "dtype": name, "batch": batch, "clients": clients}
                     ratios = {
                         "over_peft": t["peft"] / t["bank"], "over_peft_plain": t["peft+"] / t["bank"],
                         "of_bare": t["bank"] / t["bare"],
                     }  # fmt: skip
-                    found.append(row | {f"{k}_seconds": v for k, v in t.items()} | ratios)
-                    ms = " ".join(f"{1e3 * t[k]:8.0f}" for k in ("peft", "peft+", "bank", "bare"))
-                    print(f"{kind:<5} {name:<5} {batch:>5} {clients:>3}  {ms}  {ratios['over_peft']:9.2f} "
-                          f"{ratios['over_peft_plain']:10.2f} {ratios['of_bare']:9.2f}", flush=True)  # fmt: skip
+                    found.append(
+                        row
+                        | {f"{k}_seconds": v for k, v in t.items()}
+                        | ratios
+                        | {f"{k}_peak_mib": v for k, v in peak.items()}
+                    )
+                    table.add_row(
+                        *map(str, row.values()),
+                        *(f"{1e3 * t[k]:.0f}" for k in NAMES),
+                        *(f"{ratio:.2f}" for ratio in ratios.values()),
+                        *("" if peak[k] is None else f"{peak[k]:.0f}" for k in NAMES),
+                    )
+                    print(*row.values(), *(f"{k} {v:.2f}" for k, v in ratios.items()), file=sys.stderr, flush=True)
+    Console(width=160).print(table)
     print(json.dumps({"benchmark": "bank_training", "threads": 1, "torch": torch.__version__, "rows": found}))
 
 
