@@ -92,7 +92,7 @@ def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> l
         mean = _client_losses(bank, jobs, live, generators, batch)
         with warnings.catch_warnings():  # strided gradients are meant: they are views of one flat tensor
             warnings.filterwarnings("ignore", message="grad and param do not obey")
-            mean[live].sum().backward()  # type: ignore[no-untyped-call]
+            mean[live].sum().backward()
         values = mean.detach().tolist()
         gradient = bank.grad if bank.dtype == torch.float32 else bank.grad.float()
         for k in live:

@@ -84,7 +84,7 @@ class BankedLinear(Banked):
             bare: Tensor = self.base(x)
             return bare
         groups = len(self.a)
-        out: Tensor = GroupedLinear.apply(  # type: ignore[no-untyped-call]
+        out: Tensor = GroupedLinear.apply(  # type: ignore[no-untyped-call]  # torch leaves `apply` without types
             x.reshape(groups, -1, x.shape[-1]), self.base.weight, self.base.bias, self.a, self.b, self.s
         )
         return out.view(*x.shape[:-1], -1)

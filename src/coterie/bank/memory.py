@@ -13,7 +13,7 @@ from coterie.core.errors import UserError
 from coterie.models.backbone import Backbone, Rows
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
-SPARE = 1.4  # temporaries of the pass and the allocator's rounding, measured on the doodle
+SPARE = 1.4  # temporaries of the pass and the allocator's rounding, too little for a bound: docs/dev/now.md
 
 
 def row_bytes(backbone: Backbone, layout: Layout) -> int:

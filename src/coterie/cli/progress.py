@@ -66,7 +66,6 @@ class Live:
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console, transient=True,
         )  # fmt: skip
-        self.plan: list[str] = []
         self.done = 0.0
         self.task: Any = None
 

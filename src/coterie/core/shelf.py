@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, cast, get_type_hints
 
 from coterie.core.errors import UserError, nearest
 
@@ -68,7 +68,7 @@ class Shelf(Generic[T]):
             UserError: with the key, what is wrong and the nearest right name.
         """
         if is_dataclass(settings) and not isinstance(settings, type):
-            return settings  # type: ignore[return-value]
+            return cast(T, settings)
         if isinstance(settings, str):
             settings = {"name": settings}
         if isinstance(settings, Mapping) and self.default:
@@ -82,7 +82,7 @@ class Shelf(Generic[T]):
         except UserError as error:
             raise Problems([(f"{where or self.kind}.name", str(error))]) from error
         rest = {key: value for key, value in settings.items() if key != "name"}
-        return validated(kind, rest, where or self.kind)  # type: ignore[no-any-return]
+        return cast(T, validated(kind, rest, where or self.kind))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema

@@ -180,8 +180,3 @@ class OpenSite:
     async def describe(self, kind: str = "") -> Tensor:
         vector: Tensor = await Work("describe", self.client, self.host.belongings.wishes.get(kind, ""))
         return vector
-
-
-def sites_of(hosts: Sequence[SiteHost]) -> dict[str, SiteHost]:
-    """Hosts by client."""
-    return {host.belongings.client: host for host in hosts}

@@ -61,7 +61,7 @@ def train_classifier(
                 out = network(_changed(x[rows], generator))
                 loss = F.cross_entropy(out, targets[rows], label_smoothing=0.1)
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 schedule.step()
                 total += float(loss.detach()) * len(rows)

@@ -87,7 +87,7 @@ def pretrain(folder: Path, drawings: list[Path], settings: Pretraining, tell: Ca
     from torch.multiprocessing.spawn import start_processes
 
     (folder / "rendezvous").unlink(missing_ok=True)
-    start_processes(_joined, args=(folder, drawings, settings, tell), nprocs=settings.processes)  # type: ignore[no-untyped-call]
+    start_processes(_joined, args=(folder, drawings, settings, tell), nprocs=settings.processes)
 
 
 def _joined(
@@ -161,7 +161,7 @@ def _train(
         with torch.autocast(device, torch.bfloat16):
             out = _velocity(network, flow.corrupt(x0, noise, sigma), sigma, states)
         loss = flow.velocity_loss(out, x0, noise).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(settings, seen)

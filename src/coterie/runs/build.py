@@ -103,18 +103,12 @@ def resolve(recipe: Recipe, num_clients: int) -> Recipe:
         layout = recipe.method.layout(backbone)
         share = max(0, memory - PROCESS_BYTES) // max(1, workers)
         each = -(-num_clients // max(1, workers))
-        batch = getattr(recipe.form, "fit").batch  # noqa: B009 - every form of ours trains
+        batch = recipe.form.fit.batch
         width = min(
             LARGEST_WIDTH, width_for(int(share - (PROCESS_BYTES if workers else 0)), backbone, layout, batch, each)
         )
     changes = {"dtype": dtype, "workers": workers, "width": width, "tokens": recipe.tokens}
-    prompts = recipe.pictures.prompts
-    return recipe.model_copy(
-        update={
-            "engine": Engine(**{**engine.model_dump(), **changes}),
-            "pictures": recipe.pictures.model_copy(update={"prompts": prompts}),
-        }
-    )
+    return recipe.model_copy(update={"engine": Engine(**{**engine.model_dump(), **changes})})
 
 
 def header_of(recipe: Recipe, backbone_digest: str) -> Header:

@@ -1,10 +1,9 @@
-"""Plays a recipe in a folder: the one function behind ``coterie run``, and ``coterie.run`` in Python."""
+"""Plays a recipe in a folder: ``start`` and ``resume`` are what ``coterie run`` calls."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import platform
 import sys
 import time
@@ -179,8 +178,3 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(), "machine": platform.machine(), "system": platform.system(),
         "packages": versions, "implementation": sys.implementation.name,
     }  # fmt: skip
-
-
-def dumps(value: Any) -> str:
-    """JSON on one line."""
-    return json.dumps(value, sort_keys=True)

@@ -64,7 +64,8 @@ class Doodle:
         network.eval().requires_grad_(False)
         self.network = nn.Module.to(network, dtype)  # diffusers' own `to` warns about nothing
         self.dtype, self.tokens = dtype, tokens
-        self.side = int(network.config.sample_size)  # type: ignore[union-attr, arg-type]
+        config: Any = network.config
+        self.side = int(config.sample_size)
 
     def layout(self, rank: int, alpha: float, targets: str) -> Layout:
         if targets not in TARGETS:
