@@ -51,7 +51,7 @@ TARGETS = {
     "unet": doodle.TARGETS["all"],
     "dit": ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
 }
-TOKENS = {"unet": 24, "dit": 16}
+TOKENS = {"unet": 32, "dit": 16}
 WIDTH, RANK, CHUNK = {"unet": 384, "dit": 64}, 8, 8
 
 

@@ -241,5 +241,5 @@ def test_the_resolved_recipe_has_no_choice_left(finished):
     plain = tomllib.loads((path / "server" / "recipe.toml").read_text())
     assert plain["engine"]["dtype"] in ("fp32", "bf16")
     assert plain["engine"]["width"] == 3
-    assert plain["engine"]["tokens"] == 24
+    assert plain["engine"]["tokens"] == 32
     assert "# " in (path / "server" / "recipe.toml").read_text()

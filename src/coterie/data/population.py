@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from coterie.core.errors import UserError, nearest
 from coterie.data.table import Table, distinct, join
+
+VALIDATION = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,29 @@ def pooled(population: Population, by_style: bool) -> Population:
             raise UserError(f"pooled by style: client {data.client!r} has no style; pool everyone instead")
         members.setdefault(data.style, []).append(data)
     return Population({style: _merge(style, group, style) for style, group in members.items()}, population.prompts)
+
+
+def validation(population: Population) -> Population:
+    """The same people for choosing settings: some training subjects set aside, the held-out pictures not touched.
+
+    A subject is set aside by a digest of its name, so for everybody alike; one in ``VALIDATION`` is.
+
+    Raises:
+        UserError: if somebody has nothing left to train on, or nothing set aside.
+    """
+    clients = {}
+    for name, data in population.clients.items():
+        subjects = data.train.columns.get("subject", data.train.captions)
+        aside = [i for i, subject in enumerate(subjects) if _drawn(subject)]
+        rest = [i for i, subject in enumerate(subjects) if not _drawn(subject)]
+        if not aside or not rest:
+            raise UserError(f"data.test: {name} has too few subjects to set some aside for validation")
+        clients[name] = replace(data, train=data.train.take(rest), held_out=data.train.take(aside))
+    return Population(clients, population.prompts)
+
+
+def _drawn(subject: str) -> bool:
+    return hashlib.sha256(f"validation/{subject}".encode()).digest()[0] % VALIDATION == 0
 
 
 def _merge(name: str, members: Iterable[ClientData], style: str | None) -> ClientData:

@@ -38,6 +38,7 @@ class Belongings:
         wishes: the client's wish in words, by kind; the one that counts is under the empty name.
         pixels: training pictures, for what is looked at and compared at the site.
         held_out: held-out pictures and captions.
+        before: words that this client puts before every caption.
     """
 
     client: str
@@ -48,6 +49,7 @@ class Belongings:
     wishes: Mapping[str, str]
     pixels: NDArray[np.uint8]
     held_out: tuple[NDArray[np.uint8], tuple[str, ...]]
+    before: str = ""
 
     @property
     def num_examples(self) -> int:
@@ -144,8 +146,9 @@ class OpenSite:
 
     async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
         mix = () if adapter is None else ((adapter, 1.0),)
+        told = [self.host.belongings.before + prompt for prompt in prompts]
         pictures: NDArray[np.uint8] = await Work(
-            "sample", self.client, [(p, mix, seed + i) for i, p in enumerate(prompts)]
+            "sample", self.client, [(p, mix, seed + i) for i, p in enumerate(told)]
         )
         return pictures
 

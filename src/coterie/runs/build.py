@@ -19,7 +19,7 @@ from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
 from coterie.data import partition
-from coterie.data.population import ClientData, Population, pooled
+from coterie.data.population import ClientData, Population, pooled, validation
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
 from coterie.data.table import Table
@@ -59,6 +59,8 @@ def population_of(recipe: Recipe, side: int) -> Population:
         people = studio_population(side)
     else:
         people = _shared_out(recipe, data.source.read(side))
+    if data.test == "validation":
+        people = validation(people)
     if data.pool != "none":
         people = pooled(people, by_style=data.pool == "style")
     empty = [name for name, client in people.clients.items() if not len(client.train)]
@@ -179,7 +181,8 @@ def _belongings(recipe: Recipe, backbone: Backbone, people: Population, name: st
         levels=levels,
         wishes={**client.wishes, "": wish},
         pixels=client.train.pixels,
-        held_out=(client.held_out.pixels, tuple(told(client.held_out))),
+        held_out=(client.held_out.pixels, client.held_out.captions),
+        before=before,
     )
 
 

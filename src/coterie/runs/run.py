@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
@@ -29,7 +31,9 @@ from coterie.runs.recipe import Recipe, annotated_toml, as_plain, control_of, di
 Progress = Callable[[str, int, int], None]
 
 
-def start(recipe: Recipe, path: Path, tell: Tell | None = None, progress: Progress | None = None) -> dict[str, Any]:
+def start(
+    recipe: Recipe, path: Path, tell: Tell | None = None, progress: Progress | None = None, beside: Path | None = None
+) -> dict[str, Any]:
     """A new run in an empty folder.
 
     Args:
@@ -37,6 +41,7 @@ def start(recipe: Recipe, path: Path, tell: Tell | None = None, progress: Progre
         path: of the run; must not be a run yet.
         tell: called with every event, beside the journal.
         progress: called with a kind of work, steps done and steps in all.
+        beside: a finished run; where it scored the bare backbone on the same pictures, that is not done again.
 
     Returns:
         What ``server/results.json`` holds.
@@ -57,21 +62,25 @@ def start(recipe: Recipe, path: Path, tell: Tell | None = None, progress: Progre
     folder.write("recipe.toml", annotated_toml(resolved))
     folder.write_json("environment.json", environment())
     folder.unlock()
-    return resume(path, tell, progress)
+    return resume(path, tell, progress, beside)
 
 
-def resume(path: Path, tell: Tell | None = None, progress: Progress | None = None) -> dict[str, Any]:
-    """Plays what is left of a run, and of its control; a finished run is left as it is."""
+def resume(
+    path: Path, tell: Tell | None = None, progress: Progress | None = None, beside: Path | None = None
+) -> dict[str, Any]:
+    """Plays what is left of a run, and of its control; a finished run is left as it is. ``beside``: see ``start``."""
     folder = RunFolder(path)
     recipe = read_recipe(folder.server / "recipe.toml")
-    results = _play(recipe, path, "run", tell, progress)
+    results = _play(recipe, path, "run", tell, progress, beside)
     control = control_of(recipe)
     if control is not None:
-        _play(control, path / "control", "control", tell, progress)
+        _play(control, path / "control", "control", tell, progress, path)
     return results
 
 
-def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Progress | None) -> dict[str, Any]:
+def _play(
+    recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Progress | None, beside: Path | None
+) -> dict[str, Any]:
     folder = RunFolder(path)
     folder.lock()
     try:
@@ -90,6 +99,7 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Pro
         heard("started", rounds=recipe.rounds, form=shelf_name(recipe.form), recipe=digest_of(recipe))
         began = time.monotonic()
         with playing(recipe, path, heard, progress) as (loop, do):
+            loop.bare = bare_scores(recipe, beside) if beside is not None else ()
             results: dict[str, Any] = trampoline(loop.play(), do)
         results |= {
             "recipe": digest_of(recipe),
@@ -106,6 +116,26 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Pro
         return results
     finally:
         folder.unlock()
+
+
+def bare_scores(recipe: Recipe, beside: Path) -> list[dict[str, Any]]:
+    """What a finished run says of the bare backbone, if a recipe would find the same numbers; else nothing."""
+    other, results = RunFolder(beside), RunFolder(beside).read_json("results.json")
+    if results is None or _scored(read_recipe(other.server / "recipe.toml")) != _scored(recipe):
+        return []
+    return [
+        {**score, "loss": torch.tensor(score["levels"], dtype=torch.float64)}
+        for score in results["history"]
+        if score["adapter"] == "base"
+    ]
+
+
+def _scored(recipe: Recipe) -> dict[str, Any]:
+    """All that decides the bare backbone's scores."""
+    plain = as_plain(recipe)
+    engine = {key: plain["engine"][key] for key in ("dtype", "tokens")}
+    levels = recipe.evaluation.levels
+    return {"engine": engine, "levels": levels, **{key: plain[key] for key in ("seed", "data", "backbone")}}
 
 
 @contextlib.contextmanager

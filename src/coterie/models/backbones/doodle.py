@@ -56,7 +56,7 @@ class Doodle:
 
     side = 32
 
-    def __init__(self, dtype: torch.dtype = torch.float32, tokens: int = 24, network: nn.Module | None = None) -> None:
+    def __init__(self, dtype: torch.dtype = torch.float32, tokens: int = 32, network: nn.Module | None = None) -> None:
         if network is None:
             network = load_weights(weights_folder())
         self.digest = digest_of(network)

@@ -20,7 +20,7 @@ from coterie.core.errors import UserError
 
 WIDTH = 384
 _ROWS = 16
-MAX_TOKENS = 48  # the longest caption of the package has 24; a wish may stand before it
+MAX_TOKENS = 64  # the longest caption of the package has 24; a wish may stand before it
 
 _DIGESTS = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -56,7 +56,7 @@ class MiniLM:
     def encode(self, texts: list[str], batch: int = 128) -> TextStates:
         """Encodes each text by itself: the result does not depend on its neighbours' lengths beyond rounding.
 
-        Texts longer than 48 tokens are cut.
+        Texts longer than 64 tokens are cut.
         """
         if not texts:
             return TextStates(torch.zeros(0, 1, WIDTH), torch.zeros(0, 1, dtype=torch.bool), torch.zeros(0, WIDTH))
@@ -74,7 +74,7 @@ class MiniLM:
     def alone(self, texts: Sequence[str]) -> list[TextStates]:
         """Each text encoded so that its bits do not depend on the others, ``(1, MAX_TOKENS, 384)``; remembered.
 
-        Passes always have the same shape: sixteen texts of 48 tokens, filled up with the empty one.
+        Passes always have the same shape: sixteen texts of 64 tokens, filled up with the empty one.
         """
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         for start in range(0, len(new), _ROWS):
