@@ -65,7 +65,7 @@ def tune(arm: Arm, root: Path) -> dict[str, Any]:
     while grid and len(found) < MOST_RATES:
         rate = grid.pop(0)
         path = root / "rates" / arm.name.replace(" ", "-") / f"{rate:g}"
-        done = path.with_suffix(".json")
+        done = path.parent / f"{path.name}.json"
         if done.is_file():
             found[rate] = json.loads(done.read_text())
         else:
