@@ -1,4 +1,4 @@
-"""How wide a bank may be: predicted from what one row of a batch leaves behind for the backward pass."""
+"""How wide a bank may be: predicted from what a client's rows leave behind for the backward pass."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ from coterie.core.errors import UserError
 from coterie.models.backbone import Backbone, Rows
 
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
-SPARE = 1.4  # temporaries of the pass and the allocator's rounding, too little for a bound: docs/dev/now.md
+SPARE = 1.75  # gradients and temporaries on top of what is kept; a bound of what was measured: 1.4 in bf16, 1.7 in fp32
+RESERVE = 64 * 2**20  # the allocator's, whatever the width
 
 
-def row_bytes(backbone: Backbone, layout: Layout) -> int:
-    """Bytes that autograd keeps for one row of a training batch, measured by running one."""
-    bank = Bank(backbone, layout, 1)
+def client_bytes(backbone: Backbone, layout: Layout, batch: int) -> int:
+    """Bytes that autograd keeps alive for one client's batch, measured by running two: whole storages, not views."""
+    bank = Bank(backbone, layout, 2)
     try:
-        bank.load(0, layout.start(0))
+        for slot in range(2):
+            bank.load(slot, layout.start(slot))
         bank.bind_training()
-        rows = backbone.draw(_example(backbone), 1, 0.0, torch.Generator().manual_seed(0))
+        rows = backbone.draw(_example(backbone), 2 * batch, 0.0, torch.Generator().manual_seed(0))
         seen = {p.untyped_storage().data_ptr() for p in backbone.network.parameters()}
-        kept = 0
+        seen.add(bank.work.untyped_storage().data_ptr())
+        kept: list[Tensor] = []  # alive until the end, so that no address is seen twice for two tensors
 
         def count(tensor: Tensor) -> Tensor:
-            nonlocal kept
             pointer = tensor.untyped_storage().data_ptr()
             if pointer not in seen:
                 seen.add(pointer)
-                kept += tensor.numel() * tensor.element_size()
+                kept.append(tensor)
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             losses = backbone.losses(rows)
         del losses
-        return kept
+        return sum(tensor.untyped_storage().nbytes() for tensor in kept) // 2
     finally:
         bank.close()
 
 
-def predicted_bytes(slots: int, batch: int, per_row: int, layout: Layout) -> int:
+def predicted_bytes(slots: int, per_client: int, layout: Layout) -> int:
     """Peak bytes of training beside the backbone: activations, adapters, gradients and moments."""
-    return int(SPARE * slots * batch * per_row) + 6 * 4 * slots * layout.size
+    return RESERVE + int(SPARE * slots * per_client) + 6 * 4 * slots * layout.size
 
 
 def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int) -> int:
@@ -53,10 +55,10 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
     Raises:
         UserError: if not even one client fits, with the smallest memory that would do.
     """
-    per_row, sizes = row_bytes(backbone, layout), sizes_of(backbone, _example(backbone))
-    fitting = [w for w in WIDTHS if predicted_bytes(slots_for(w, batch, sizes), batch, per_row, layout) <= memory]
+    each, sizes = client_bytes(backbone, layout, batch), sizes_of(backbone, _example(backbone))
+    fitting = [w for w in WIDTHS if predicted_bytes(slots_for(w, batch, sizes), each, layout) <= memory]
     if not fitting:
-        need = predicted_bytes(1, batch, per_row, layout) - memory
+        need = predicted_bytes(1, each, layout) - memory
         raise UserError(
             f"engine.memory: {need / 1e6:.0f} MB more are needed for a batch of {batch}; "
             "raise it, or lower form.fit.batch or engine.workers"

@@ -39,15 +39,16 @@ class Staffed:
     hello: Mapping[str, Any]
 
 
-Staff = Callable[[int, Progress], Staffed]
-"""Builds a worker's side inside the worker, given its number. It must be importable by name."""
+Staff = Callable[[Mapping[str, Any], int, Progress], "Staffed | Mapping[str, Any]"]
+"""Builds a worker's side inside the worker, given a task and the worker's number, or answers a question with plain
+values. It must be importable by name."""
 
 
 class Workers:
-    """Processes that hold the sites; use as a context manager.
+    """Processes that hold the sites; use as a context manager. They have nothing to do until ``begin``.
 
     Args:
-        staff: builds a worker's side; called in the worker.
+        staff: builds a worker's side for a task; called in the worker.
         count: of processes.
         progress: called with a kind of work, steps done and steps in all, summed over workers.
     """
@@ -76,12 +77,31 @@ class Workers:
         finally:
             for key, value in before.items():
                 os.environ.pop(key, None) if value is None else os.environ.__setitem__(key, value)
-        try:
-            self.hellos = [self._greeting(number) for number in range(count)]
-        except BaseException:
-            self.close()
-            raise
-        self.layout = Layout.from_plain(self.hellos[0]["layout"])
+
+    def begin(self, task: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Gives every worker its part of a task, in place of an earlier one, and returns what they say about it.
+
+        Args:
+            task: plain values, as the envelope carries them.
+
+        Raises:
+            UserError: what a worker found wrong.
+        """
+        for pipe in self._pipes:
+            pipe.send_bytes(pack(Header(), {"task": dict(task)}))
+        hellos = [self._receive(pipe, number) for number, pipe in enumerate(self._pipes)]
+        self._seats = {client: number for number, hello in enumerate(hellos) for client in hello["clients"]}
+        self.layout = Layout.from_plain(hellos[0]["layout"])
+        return hellos
+
+    def ask(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the first worker answers to a task that is a question.
+
+        Raises:
+            UserError: what the worker found wrong.
+        """
+        self._pipes[0].send_bytes(pack(Header(), {"task": dict(task)}))
+        return self._receive(self._pipes[0], 0)
 
     def __enter__(self) -> Workers:
         return self
@@ -148,11 +168,6 @@ class Workers:
                 answers |= {key: _answer(value) for key, value in message["answers"].items()}
         return answers
 
-    def _greeting(self, number: int) -> Mapping[str, Any]:
-        hello = self._receive(self._pipes[number], number)
-        self._seats |= dict.fromkeys(hello["clients"], number)
-        return hello
-
     def _receive(self, pipe: Connection, number: int) -> dict[str, Any]:
         try:
             _, message = unpack(pipe.recv_bytes())
@@ -171,28 +186,32 @@ class Workers:
 
 
 def _work(pipe: Connection, staff: Staff, number: int) -> None:
-    """A worker process: builds its side, then answers until the pipe closes."""
+    """A worker process: builds its side of a task, then answers, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     torch.set_num_threads(1)
 
     def progress(kind: str, done: int, total: int) -> None:
         pipe.send_bytes(pack(Header(), {"progress": [kind, done, total]}))
 
-    try:
-        side = staff(number, progress)
-    except UserError as error:
-        pipe.send_bytes(pack(Header(), {"error": str(error)}))
-        return
-    hello = {**side.hello, "clients": sorted(side.hosts), "layout": side.layout.as_plain()}
-    pipe.send_bytes(pack(Header(), hello))
+    side: Staffed | None = None
     while True:
         try:
-            _, job = unpack(pipe.recv_bytes(), (side.layout,))
+            _, job = unpack(pipe.recv_bytes(), (side.layout,) if side else ())
         except (EOFError, OSError):
             return
+        reply: dict[str, Any]
         try:
-            answers = run(_answers(side, job), side.workshop.do)
-            reply = {"answers": answers}
+            if "task" in job:
+                side = None  # the old one's memory is free before the new one is built
+                made = staff(job["task"], number, progress)
+                if isinstance(made, Staffed):
+                    side = made
+                    reply = {**side.hello, "clients": sorted(side.hosts), "layout": side.layout.as_plain()}
+                else:
+                    reply = dict(made)
+            else:
+                assert side is not None
+                reply = {"answers": run(_answers(side, job), side.workshop.do)}
         except UserError as error:
             reply = {"error": str(error)}
         try:

@@ -34,7 +34,8 @@ from coterie.runs.recipe import Engine, Recipe, digest_of
 from coterie.wire.envelope import Header
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-PROCESS_BYTES = 850 * 10**6  # an interpreter with torch, diffusers, transformers and the text encoder, measured
+PROCESS_BYTES = 720 * 10**6  # an interpreter with torch, diffusers, transformers, backbone and text encoder, measured
+SERVER_BYTES = 400 * 10**6  # the main process beside workers
 LARGEST_WIDTH = 6  # beyond this the curve of the bank is flat at eight pictures a client
 
 
@@ -89,8 +90,14 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
     return Population(clients, tuple(captions[:8]))
 
 
-def resolve(recipe: Recipe, num_clients: int) -> Recipe:
-    """The recipe with nothing left to chance or to the machine: width, type and workers as numbers."""
+def resolve(recipe: Recipe, num_clients: int, choose_width: Callable[[Recipe, int], int] | None = None) -> Recipe:
+    """The recipe with nothing left to chance or to the machine: width, type and workers as numbers.
+
+    Args:
+        recipe: as read.
+        num_clients: in all.
+        choose_width: ``width_of``, wherever it is to run; it loads the backbone.
+    """
     engine = recipe.engine
     dtype = engine.dtype
     if dtype == "auto":
@@ -98,19 +105,25 @@ def resolve(recipe: Recipe, num_clients: int) -> Recipe:
     workers = min(os.cpu_count() or 1, num_clients) if engine.workers < 0 else engine.workers
     if workers == 1:
         workers = 0
-    memory = memory_bytes(engine.memory)
-    width = engine.width
-    if not width:
-        backbone = recipe.backbone.load(_DTYPES[dtype], recipe.tokens)
-        layout = recipe.method.layout(backbone)
-        share = max(0, memory - PROCESS_BYTES) // max(1, workers)
-        each = -(-num_clients // max(1, workers))
-        batch = recipe.form.fit.batch
-        width = min(
-            LARGEST_WIDTH, width_for(int(share - (PROCESS_BYTES if workers else 0)), backbone, layout, batch, each)
-        )
-    changes = {"dtype": dtype, "workers": workers, "width": width, "tokens": recipe.tokens}
-    return recipe.model_copy(update={"engine": Engine(**{**engine.model_dump(), **changes})})
+    memory_bytes(engine.memory)
+    changes = {"dtype": dtype, "workers": workers, "tokens": recipe.tokens}
+    recipe = recipe.model_copy(update={"engine": Engine(**{**engine.model_dump(), **changes})})
+    if engine.width:
+        return recipe
+    width = (choose_width or width_of)(recipe, num_clients)
+    return recipe.model_copy(update={"engine": recipe.engine.model_copy(update={"width": width})})
+
+
+def width_of(recipe: Recipe, num_clients: int) -> int:
+    """Clients in one pass of each process, by the memory that a recipe with type and workers allows."""
+    engine = recipe.engine
+    processes = max(1, engine.workers)
+    memory = memory_bytes(engine.memory) - (SERVER_BYTES if engine.workers else 0)
+    backbone = load_backbone(recipe)
+    share = memory // processes - PROCESS_BYTES
+    each = -(-num_clients // processes)
+    layout = recipe.method.layout(backbone)
+    return min(LARGEST_WIDTH, width_for(share, backbone, layout, recipe.form.fit.batch, each))
 
 
 def header_of(recipe: Recipe, backbone_digest: str) -> Header:

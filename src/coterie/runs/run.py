@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from coterie.engines.cohort import Terms
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
-from coterie.runs.build import Assembly, assemble, header_of, population_of, resolve
+from coterie.runs.build import Assembly, assemble, header_of, population_of, resolve, width_of
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop, Tell
 from coterie.runs.recipe import Recipe, annotated_toml, as_plain, control_of, digest_of, make_recipe, read_recipe
@@ -53,34 +52,63 @@ def start(
     if folder.exists:
         raise UserError(f"{path}: there is a run already; go on with: coterie run --resume {path}")
     people = population_of(recipe, 32)
-    resolved = resolve(recipe, len(people.clients))
-    prompts = resolved.pictures.prompts or people.prompts
-    resolved = resolved.model_copy(
-        update={"pictures": resolved.pictures.model_copy(update={"prompts": tuple(prompts)})}
-    )
-    folder.lock()
-    folder.write("recipe.toml", annotated_toml(resolved))
-    folder.write_json("environment.json", environment())
-    folder.unlock()
-    return resume(path, tell, progress, beside)
+    with contextlib.ExitStack() as stack:
+        crew = Crew(stack, progress)
+        resolved = resolve(recipe, len(people.clients), crew.width)
+        prompts = resolved.pictures.prompts or people.prompts
+        resolved = resolved.model_copy(
+            update={"pictures": resolved.pictures.model_copy(update={"prompts": tuple(prompts)})}
+        )
+        folder.lock()
+        folder.write("recipe.toml", annotated_toml(resolved))
+        folder.write_json("environment.json", environment())
+        folder.unlock()
+        return _go_on(resolved, path, tell, crew, beside)
 
 
 def resume(
     path: Path, tell: Tell | None = None, progress: Progress | None = None, beside: Path | None = None
 ) -> dict[str, Any]:
     """Plays what is left of a run, and of its control; a finished run is left as it is. ``beside``: see ``start``."""
-    folder = RunFolder(path)
-    recipe = read_recipe(folder.server / "recipe.toml")
-    results = _play(recipe, path, "run", tell, progress, beside)
+    recipe = read_recipe(RunFolder(path).server / "recipe.toml")
+    with contextlib.ExitStack() as stack:
+        return _go_on(recipe, path, tell, Crew(stack, progress), beside)
+
+
+def _go_on(recipe: Recipe, path: Path, tell: Tell | None, crew: Crew, beside: Path | None) -> dict[str, Any]:
+    results = _play(recipe, path, "run", tell, crew, beside)
     control = control_of(recipe)
     if control is not None:
-        _play(control, path / "control", "control", tell, progress, path)
+        _play(control, path / "control", "control", tell, crew, path)
     return results
 
 
-def _play(
-    recipe: Recipe, path: Path, arm: str, tell: Tell | None, progress: Progress | None, beside: Path | None
-) -> dict[str, Any]:
+class Crew:
+    """The workers of a run and its control, started when first needed: starting them takes longer than a round.
+
+    Args:
+        stack: ends them when it is left.
+        progress: called with a kind of work, steps done and steps in all.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack, progress: Progress | None = None) -> None:
+        self.stack, self.progress = stack, progress or _silent
+        self._workers: dict[int, Workers] = {}
+
+    def workers(self, count: int) -> Workers:
+        if count not in self._workers:
+            self._workers[count] = self.stack.enter_context(Workers(staff, count, self.progress))
+        return self._workers[count]
+
+    def width(self, recipe: Recipe, num_clients: int) -> int:
+        """``width_of``, where the backbone is to be loaded anyway."""
+        count = recipe.engine.workers
+        if not count:
+            return width_of(recipe, num_clients)
+        return int(self.workers(count).ask({"recipe": as_plain(recipe), "clients": num_clients})["width"])
+
+
+def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, beside: Path | None) -> dict[str, Any]:
     folder = RunFolder(path)
     folder.lock()
     try:
@@ -98,9 +126,9 @@ def _play(
 
         heard("started", rounds=recipe.rounds, form=shelf_name(recipe.form), recipe=digest_of(recipe))
         began = time.monotonic()
-        with playing(recipe, path, heard, progress) as (loop, do):
-            loop.bare = bare_scores(recipe, beside) if beside is not None else ()
-            results: dict[str, Any] = trampoline(loop.play(), do)
+        loop, do = prepared(recipe, path, heard, crew)
+        loop.bare = bare_scores(recipe, beside) if beside is not None else ()
+        results: dict[str, Any] = trampoline(loop.play(), do)
         results |= {
             "recipe": digest_of(recipe),
             "form": shelf_name(recipe.form),
@@ -138,29 +166,29 @@ def _scored(recipe: Recipe) -> dict[str, Any]:
     return {"engine": engine, "levels": levels, **{key: plain[key] for key in ("seed", "data", "backbone")}}
 
 
-@contextlib.contextmanager
-def playing(recipe: Recipe, path: Path, tell: Tell, progress: Progress | None = None) -> Iterator[tuple[Loop, Any]]:
-    """The loop of a run and what does its work: this process, or workers that end with the block."""
+def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, Any]:
+    """The loop of a run and what does its work: this process, or the crew's workers."""
     folder = RunFolder(path)
     if recipe.engine.workers == 0:
-        parts = assemble(recipe, path, progress=progress)
+        parts = assemble(recipe, path, progress=crew.progress)
         terms = terms_of(recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell)
-        yield loop_of(recipe, terms, tests_of(parts), parts.backbone.num_parameters, folder), parts.workshop.do
-        return
+        return loop_of(recipe, terms, tests_of(parts), parts.backbone.num_parameters, folder), parts.workshop.do
     count = recipe.engine.workers
-    with Workers(functools.partial(staff, as_plain(recipe), str(path), count), count, progress or _silent) as workers:
-        facts = {c: Facts(**plain) for hello in workers.hellos for c, plain in hello["facts"].items()}
-        terms = terms_of(
-            recipe, workers.hellos[0]["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell
-        )
-        hello = workers.hellos[0]
-        yield loop_of(recipe, terms, hello["tests"], hello["num_parameters"], folder), workers.do
+    workers = crew.workers(count)
+    hellos = workers.begin({"recipe": as_plain(recipe), "path": str(path), "count": count})
+    facts = {c: Facts(**plain) for hello in hellos for c, plain in hello["facts"].items()}
+    hello = hellos[0]
+    terms = terms_of(recipe, hello["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell)
+    return loop_of(recipe, terms, hello["tests"], hello["num_parameters"], folder), workers.do
 
 
-def staff(plain: Mapping[str, Any], path: str, count: int, number: int, progress: Progress) -> Staffed:
-    """A worker's side of a run: every ``count``-th client, beginning with ``number``."""
-    recipe = make_recipe(plain, "recipe.toml")
-    parts = assemble(recipe, Path(path), lambda index: index % count == number, progress)
+def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed | Mapping[str, Any]:
+    """A worker's side of a run: every ``count``-th client, beginning with ``number``. Or how wide its bank may be."""
+    recipe = make_recipe(task["recipe"], "recipe.toml")
+    if "clients" in task:
+        return {"width": width_of(recipe, task["clients"])}
+    count = task["count"]
+    parts = assemble(recipe, Path(task["path"]), lambda index: index % count == number, progress)
     facts = {c: {"num_examples": f.num_examples, "truth": f.truth} for c, f in parts.facts.items()}
     hello = {
         "facts": facts,

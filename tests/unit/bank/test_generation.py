@@ -10,7 +10,7 @@ from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.layers import grouped_conv
-from coterie.bank.memory import predicted_bytes, row_bytes, width_for
+from coterie.bank.memory import client_bytes, predicted_bytes, width_for
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank
 from coterie.core.errors import UserError
 from coterie.models.backbones.doodle import digest_of
@@ -143,9 +143,10 @@ def test_what_the_bank_cannot_adapt_is_named(backbone):
 def test_width_follows_memory(backbone):
     model = backbone()
     layout = model.layout(4, 4, "all")
-    per_row = row_bytes(model, layout)
-    assert per_row > 100_000
-    need = predicted_bytes(3, 8, per_row, layout)
+    each = client_bytes(model, layout, 8)
+    assert each > 800_000
+    assert each == client_bytes(model, layout, 8)
+    need = predicted_bytes(3, each, layout)
     assert width_for(need, model, layout, 8, 12) == 3
     assert width_for(need - 1, model, layout, 8, 12) == 2
     assert width_for(10**12, model, layout, 8, 5) == 6

@@ -80,6 +80,8 @@ class Doodle:
                 kernel = tuple(module.kernel_size)
                 columns = module.in_channels * kernel[0] * kernel[1]
                 parts.append(LowRank(name, module.out_channels, columns, rank, alpha / rank, kernel))
+        if not parts:
+            raise UserError("no layer to adapt was found: ask for the layout before a bank holds the layers")
         return Layout(self.digest, tuple(parts))
 
     def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
