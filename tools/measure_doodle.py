@@ -74,7 +74,8 @@ def main() -> None:
         "judge_on_real_held_out": round(on_real, 4), "judge_on_drawn": round(on_drawn, 4),
         "ratio": round(on_drawn / on_real, 4), "real_pictures": len(test), "drawn_pictures": len(drawn),
         "subjects": len(subjects), "most_common_group": round(max(truth.count(g) for g in truth) / len(truth), 4),
-        "on_drawn_by_group": by_group, "steps": options.steps, "guidance": options.guidance, "backbone": backbone.digest,
+        "on_drawn_by_group": by_group,
+        "steps": options.steps, "guidance": options.guidance, "backbone": backbone.digest,
     }  # fmt: skip
     (options.out / "agreement.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
