@@ -40,6 +40,7 @@ class Lessons:
         warp: also turn, stretch and recolour pictures. Not where the look itself is the question.
         mix: share of batches in which each picture is mixed with another, and its label likewise.
         average: decay of the running mean of the weights, which is what is kept.
+        members: networks that learn one after the other and judge together, by the mean of their logits.
     """
 
     epochs: int = 30
@@ -49,6 +50,7 @@ class Lessons:
     warp: bool = True
     mix: float = 0.0
     average: float = 0.998
+    members: int = 1
 
 
 class Classifier:
@@ -89,7 +91,8 @@ class Classifier:
             name: (value.half() if value.is_floating_point() else value).contiguous()
             for name, value in self.network.state_dict().items()
         }
-        save_file(weights, path, {"parts": json.dumps(self.parts), "width": str(_width_of(weights))})
+
+        save_file(weights, path, {"parts": json.dumps(self.parts)})
 
 
 def load_classifier(path: Path) -> Classifier:
@@ -103,7 +106,8 @@ def load_classifier(path: Path) -> Classifier:
         about = opened.metadata()
     weights = load_file(path)
     parts = json.loads(about["parts"])
-    network = _network(len(parts), int(about["width"]))
+    stems = [len(value) for name, value in weights.items() if name.endswith(".0.weight") and name.count(".") == 3]
+    network = _Together([_network(len(parts), 2 * channels) for channels in stems])
     network.load_state_dict(weights)
     return Classifier(network, parts)
 
@@ -137,29 +141,43 @@ def train_classifier(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(len(parts), lessons.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        kept = deepcopy(network)
-        optimiser = torch.optim.AdamW(network.parameters(), lessons.rate, weight_decay=lessons.decay, fused=True)
-        steps = lessons.epochs * -(-len(x) // BATCH)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lessons.rate, total_steps=steps)
-        step = 0
-        for epoch in range(lessons.epochs):
-            total = 0.0
-            for rows in torch.split(torch.randperm(len(x), generator=generator), BATCH):
-                shown = _warped(x[rows], generator) if lessons.warp else x[rows]
-                shown, wanted = _mixed(_moved(shown, generator), targets[rows], lessons.mix, generator)
-                with torch.autocast("cpu", torch.bfloat16):
-                    out = network(shown).float()
-                loss = _loss(out, wanted, sums)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                step += 1
-                _blend(kept, network, min(lessons.average, step / (step + 10)))
-                total += float(loss.detach()) * len(rows)
-            tell(epoch + 1, total / len(x))
-    return Classifier(kept.to(memory_format=torch.contiguous_format), parts)
+        members = [_learned(x, targets, sums, lessons, generator, tell) for _ in range(lessons.members)]
+    return Classifier(_Together(members), parts)
+
+
+def _learned(
+    x: Tensor,
+    targets: Tensor,
+    sums: Tensor,
+    lessons: Lessons,
+    generator: torch.Generator,
+    tell: Callable[[int, float], None],
+) -> nn.Module:
+    """One network that learned pictures ``x`` with ``targets (n, parts)``: the running mean of its weights."""
+    network = _network(targets.shape[1], lessons.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kept = deepcopy(network)
+    optimiser = torch.optim.AdamW(network.parameters(), lessons.rate, weight_decay=lessons.decay, fused=True)
+    steps = lessons.epochs * -(-len(x) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lessons.rate, total_steps=steps)
+    step = 0
+    for epoch in range(lessons.epochs):
+        total = 0.0
+        for rows in torch.split(torch.randperm(len(x), generator=generator), BATCH):
+            shown = _warped(x[rows], generator) if lessons.warp else x[rows]
+            shown, wanted = _mixed(_moved(shown, generator), targets[rows], lessons.mix, generator)
+            with torch.autocast("cpu", torch.bfloat16):
+                out = network(shown).float()
+            loss = _loss(out, wanted, sums)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            step += 1
+            _blend(kept, network, min(lessons.average, step / (step + 10)))
+            total += float(loss.detach()) * len(rows)
+        tell(epoch + 1, total / len(x))
+    plain: nn.Module = kept.to(memory_format=torch.contiguous_format)
+    return plain
 
 
 def _class_of(part: str) -> str:
@@ -189,6 +207,17 @@ def _blend(kept: nn.Module, network: nn.Module, decay: float) -> None:
             mean.lerp_(value, 1 - decay)
 
 
+class _Together(nn.Module):
+    """Networks whose logits are averaged."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([member(x) for member in self.members]).mean(0)
+
+
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -216,10 +245,6 @@ def _network(num_parts: int, width: int) -> nn.Module:
         *_convolution(2 * width, 3 * width, 2), _Residual(3 * width),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(3 * width, num_parts),
     )  # fmt: skip
-
-
-def _width_of(weights: dict[str, Tensor]) -> int:
-    return 2 * len(weights["0.weight"])
 
 
 def _moved(x: Tensor, generator: torch.Generator) -> Tensor:
