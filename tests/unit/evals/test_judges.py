@@ -65,10 +65,10 @@ def test_there_is_no_third_judge(tmp_path):
 def test_parts_of_a_class_are_added_and_a_file_keeps_what_was_learned(tmp_path):
     rng = np.random.default_rng(0)
     colours = {"warm/red": (220, 30, 30), "warm/yellow": (230, 220, 20), "cold": (20, 40, 220)}
-    labels = [name for name in colours for _ in range(40)]
+    labels = [name for name in colours for _ in range(16)]
     pictures = np.stack([np.array(colours[name]) + rng.integers(-20, 21, (32, 32, 3)) for name in labels])
     pictures = pictures.clip(0, 255).astype(np.uint8)
-    lessons = Lessons(epochs=10, width=8, warp=False, mix=0.5, average=0.9)
+    lessons = Lessons(epochs=40, width=8, warp=False, mix=0.2, average=0.8, members=2)
     one, again = (train_classifier(pictures, labels, 0, lessons) for _ in range(2))
     assert one.classes == ("cold", "warm")
     assert one.parts == ("cold", "warm/red", "warm/yellow")
