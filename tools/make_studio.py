@@ -82,18 +82,20 @@ def opened(row: dict) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB"))
 
 
+def in_look(rgb: np.ndarray, look: str) -> np.ndarray:
+    """A drawing ``(64, 64, 3)`` on white as the picture ``(32, 32, 3)`` of a look."""
+    drawn = np.clip(LOOKS[look](rgb), 0, 1).reshape(SIDE, 2, SIDE, 2, 3).mean((1, 3))
+    return (drawn * 255).round().astype(np.uint8)
+
+
 def emoji(path: Path, look: str) -> list[Drawing]:
     found = []
     for row in pq.read_table(path).to_pylist():
         plain = row["group"] in GROUPS and row["subgroup"] not in DULL_SUBGROUPS and not DULL.search(row["name"])
         if plain:
-            drawn = np.clip(LOOKS[look](opened(row)), 0, 1).reshape(SIDE, 2, SIDE, 2, 3).mean((1, 3))
-            pixels = (drawn * 255).round().astype(np.uint8)
-            found.append(
-                Drawing(
-                    pixels, row["name"].replace("’", "'"), emoji_subject(row["name"]), row["group"], path.stem, "MIT"
-                )
-            )
+            caption = row["name"].replace("’", "'")
+            pixels = in_look(opened(row), look)
+            found.append(Drawing(pixels, caption, emoji_subject(row["name"]), row["group"], path.stem, "MIT"))
     return found
 
 
