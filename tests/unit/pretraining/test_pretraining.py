@@ -116,8 +116,8 @@ def test_two_processes_train_one_model(drawings, tmp_path):
     pretrain(tmp_path / "two", [drawings], settings, print)
     one = dataclasses.replace(settings, processes=1)
     pretrain(tmp_path / "one", [drawings], one, print)
-    two = load_file(tmp_path / "two" / "ema.safetensors")
-    assert two.keys() == load_file(tmp_path / "one" / "ema.safetensors").keys()
+    two = load_file(tmp_path / "two" / "diffusion_pytorch_model.safetensors")
+    assert two.keys() == load_file(tmp_path / "one" / "diffusion_pytorch_model.safetensors").keys()
     assert all(torch.isfinite(value).all() for value in two.values())
 
 
