@@ -49,12 +49,12 @@ def curve_svg(points: list[tuple[int, float]]) -> str:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - down[0]) / (down[-1] - down[0])
 
     unit, word = (1000, "thousand pictures seen") if across[-1] >= 10_000 else (1, "pictures seen")
-    middle = (TOP + HEIGHT - BOTTOM) / 2
+    middle, end = (TOP + HEIGHT - BOTTOM) / 2, f'x="{x(seen[-1]):.1f}" y="{y(losses[-1]) - 12:.1f}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         'role="img" aria-labelledby="title">',
-        f'<title id="title">Held-out loss over pictures seen: {losses[0]:.3f} after {seen[0]:,}, {losses[-1]:.3f} after '
-        f"{seen[-1]:,}</title>",
+        f'<title id="title">Held-out loss over pictures seen: {losses[0]:.3f} after {seen[0]:,}, {losses[-1]:.3f} '
+        f"after {seen[-1]:,}</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',
     ]
@@ -72,7 +72,7 @@ def curve_svg(points: list[tuple[int, float]]) -> str:
         f'<text class="name" transform="translate(20 {middle}) rotate(-90)" text-anchor="middle">held-out loss</text>',
         f'<polyline class="curve" points="{" ".join(f"{x(p):.1f},{y(loss):.1f}" for p, loss in points)}"/>',
         *(f'<circle class="dot" cx="{x(p):.1f}" cy="{y(loss):.1f}" r="3.5"/>' for p, loss in points),
-        f'<text class="last" x="{x(seen[-1]):.1f}" y="{y(losses[-1]) - 12:.1f}" text-anchor="end">{losses[-1]:.3f}</text>',
+        f'<text class="last" {end} text-anchor="end">{losses[-1]:.3f}</text>',
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
