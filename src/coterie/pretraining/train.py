@@ -132,20 +132,21 @@ class _Stop:
 
     def __init__(self, asked: Any) -> None:
         self.asked = asked
-        self.main = threading.current_thread() is threading.main_thread()
+        heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # not in the background of a script
+        self.hears = heard and threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> _Stop:
-        if self.main:
+        if self.hears:
             self.before = signal.signal(signal.SIGINT, self._ask)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.main:
+        if self.hears:
             signal.signal(signal.SIGINT, self.before)
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
-        if not self.main:
+        if not self.hears:
             yield
             return
         signal.signal(signal.SIGINT, signal.SIG_IGN)
