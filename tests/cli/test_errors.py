@@ -1,5 +1,6 @@
 """Every mistake typed by hand: one clear line, exit code 2, nothing lost."""
 
+import io
 import json
 import subprocess
 import sys
@@ -85,7 +86,72 @@ def test_other_wrong_words(coterie, tmp_path):
     assert "runs: no such folder" in complaint(coterie("list"))
     assert "--format yaml: no such format" in complaint(coterie("list", tmp_path, "--format", "yaml"))
     assert "nowhere: not a run" in complaint(coterie("generate", "nowhere", "--prompt", "x"))
-    assert "no such file" in complaint(coterie("pretrain", "--out", "x", "--drawings", "no.parquet", "--processes", 1))
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory):
+    from datasets import Dataset
+
+    from coterie.models.png import png_bytes
+
+    pixels = np.full((64, 64, 3), 255, np.uint8)
+    pixels[16:48, 16:48] = (200, 40, 40)
+    row = {"image": {"bytes": png_bytes(pixels), "path": None}, "name": "box", "group": "objects", "tags": []}
+    path = tmp_path_factory.mktemp("drawings") / "boxes.parquet"
+    Dataset.from_list([{**row, "codepoint": f"1f{i:03x}"} for i in range(40)]).to_parquet(path)
+    return path
+
+
+def test_wrong_words_to_pretrain(coterie, tmp_path, drawings):
+    def wrong(*words):
+        return complaint(coterie("pretrain", *words))
+
+    (tmp_path / "file").write_text("")
+    for processes in (1, 2):
+        ask = ("--processes", processes, "--out", "x", "--drawings")
+        assert "no.parquet: no such file; wanted a parquet file of drawings" in wrong(*ask, "no.parquet")
+        assert "file: not a parquet file that can be read" in wrong(*ask, "file")
+    assert "less than one step" in wrong("--out", "x", "--drawings", drawings, "--pictures", 3)
+    assert "device 'tpu': no such device" in wrong("--out", "x", "--drawings", drawings, "--device", "tpu")
+    assert not (tmp_path / "x").exists()
+    for out in ("file", "file/x"):
+        assert f"{out}: cannot be written: " in wrong("--out", out, "--drawings", drawings)
+
+
+def test_pretraining_from_start_to_weights(coterie, tmp_path, drawings):
+    from coterie.models.backbones.doodle import load_weights
+
+    ask = ("pretrain", "--out", "doodle", "--drawings", drawings, "--pictures", 100, "--processes", 1)
+    code, out, err = coterie(*ask)
+    assert code == 0, err
+    line, last = out.strip().splitlines()
+    assert line.split()[:4] == ["64", "of", "100", "pictures"]
+    assert line.endswith(" left")
+    assert last == "64 pictures seen; weights: doodle/diffusion_pytorch_model.safetensors"
+    assert load_weights(tmp_path / "doodle").config.sample_size == 32
+    assert coterie(*ask) == (0, last + "\n", "")
+    assert "doodle: was begun with seed 0, not 1" in complaint(coterie(*ask, "--seed", 1))
+
+
+def test_pretraining_in_a_terminal_is_one_line(monkeypatch):
+    from coterie.cli.progress import LivePretraining, pretraining_listener
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with pretraining_listener(2000) as heard:
+        assert isinstance(heard, LivePretraining)
+        heard.progress(640, float("nan"))
+        heard.progress(704, 0.25)
+        (task,) = heard.bar.tasks
+        assert task.description == "704 of 2,000 pictures"
+        assert task.completed == 704
+        assert task.fields["detail"].startswith("loss 0.250  ")
+        heard.tell({"pictures": 704, "seconds": 1.0, "train": 0.25, "held_out": 0.3})
+    assert "held" not in sys.stderr.getvalue()
 
 
 def test_data_that_cannot_be_used(coterie, tmp_path):

@@ -140,15 +140,19 @@ def pretrain(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Train the embedded backbone from public drawings."""
-    from coterie.cli.progress import pretraining_bar
-    from coterie.pretraining.train import Pretraining
+    from coterie.cli.progress import pretraining_listener
+    from coterie.pretraining.train import Pretraining, seen_before
     from coterie.pretraining.train import pretrain as train
 
     settings = Pretraining(pictures=pictures, processes=processes, device=device, loaders=loaders, seed=seed)
     try:
-        train(out, drawings, settings, pretraining_bar(pictures))
+        with pretraining_listener(pictures) as heard:
+            weights = train(out, drawings, settings, heard.tell, heard.progress)
     except KeyboardInterrupt as stop:
-        raise Interrupted(f"stopped; the last save is in {out}, go on with the same command") from stop
+        seen = seen_before(out)
+        saved = f"{seen:,} pictures are saved in {out}, go on" if seen else "nothing was learned yet, begin again"
+        raise Interrupted(f"stopped; {saved} with the same command") from stop
+    typer.echo(f"{seen_before(out):,} pictures seen; weights: {weights}")
 
 
 @recipe_app.command("show")

@@ -6,8 +6,12 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 
 class Listener(Protocol):
@@ -54,18 +58,25 @@ class PlainLines:
         return None
 
 
+def live_bar(console: Console) -> Progress:
+    """The line of every command that takes long: what, how far, a detail, time spent and time left."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=24 if console.width >= 100 else 12),
+        TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=console, transient=True,
+    )  # fmt: skip
+
+
 class Live:
     """A line with time left for the whole run, and a line that stays for each finished round."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self.console = Console(stderr=True)
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[detail]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console, transient=True,
-        )  # fmt: skip
+        self.bar = live_bar(self.console)
         self.done = 0.0
         self.task: Any = None
 
@@ -132,16 +143,43 @@ def size(num_bytes: float) -> str:
     return f"{num_bytes:.2f} GB"
 
 
-class PretrainingBar:
+class PretrainingListener(Protocol):
+    """Hears evaluations and steps of ``coterie pretrain``."""
+
+    def tell(self, point: dict[str, Any]) -> None: ...
+    def progress(self, seen: int, loss: float) -> None: ...
+
+
+@contextlib.contextmanager
+def pretraining_listener(pictures: int) -> Iterator[PretrainingListener]:
+    """The listener of ``coterie pretrain`` for this terminal; ``pictures`` is the budget."""
+    if sys.stderr.isatty():
+        with LivePretraining(pictures) as live:
+            yield live
+    else:
+        yield PlainPretraining(pictures)
+
+
+class Pace:
+    """Pictures a second since a command was started, whatever its folder had seen before."""
+
+    def __init__(self) -> None:
+        self.first: tuple[int, float] | None = None
+
+    def __call__(self, seen: int) -> float:
+        now = time.monotonic()
+        first, began = self.first = self.first or (seen, now)
+        return (seen - first) / max(1e-9, now - began)
+
+
+class PlainPretraining:
     """Prints a line for each evaluation, with the time left."""
 
     def __init__(self, pictures: int) -> None:
-        self.pictures = pictures
-        self.first: dict[str, Any] | None = None
+        self.pictures, self.pace = pictures, Pace()
 
-    def __call__(self, point: dict[str, Any]) -> None:
-        first = self.first = self.first or {"pictures": 0, "seconds": 0.0}
-        rate = (point["pictures"] - first["pictures"]) / max(1e-9, point["seconds"] - first["seconds"])
+    def tell(self, point: dict[str, Any]) -> None:
+        rate = self.pace(point["pictures"])
         left = _clock((self.pictures - point["pictures"]) / max(rate, 1e-9))
         print(
             f"{point['pictures']:>9,} of {self.pictures:,} pictures  train {point['train']:.4f}  "
@@ -149,10 +187,36 @@ class PretrainingBar:
             flush=True,
         )
 
+    def progress(self, seen: int, loss: float) -> None:
+        self.pace(seen)
 
-def pretraining_bar(pictures: int) -> Callable[[dict[str, Any]], None]:
-    """What ``coterie pretrain`` tells."""
-    return PretrainingBar(pictures)
+
+class LivePretraining:
+    """One line with pictures seen, loss, pictures a second and the time left."""
+
+    def __init__(self, pictures: int) -> None:
+        from rich.console import Console
+
+        self.pictures, self.pace = pictures, Pace()
+        self.bar = live_bar(Console(stderr=True))
+        self.task = self.bar.add_task(f"of {pictures:,} pictures", total=None, detail="getting ready")
+
+    def __enter__(self) -> LivePretraining:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def tell(self, point: dict[str, Any]) -> None:
+        return None
+
+    def progress(self, seen: int, loss: float) -> None:
+        if self.pace.first is None:  # from here on the bar counts; the time left is of what is left
+            self.bar.reset(self.task, total=self.pictures, completed=seen)
+        rate = self.pace(seen)
+        detail = f"loss {loss:.3f}  {rate:.0f}/s" if rate else "first step"
+        self.bar.update(self.task, completed=seen, description=f"{seen:,} of {self.pictures:,} pictures", detail=detail)
 
 
 def _clock(seconds: float) -> str:

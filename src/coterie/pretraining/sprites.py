@@ -39,19 +39,30 @@ def is_held_out(codepoint: str) -> bool:
 
 
 def read_sprites(paths: list[Path]) -> list[Sprite]:
-    """All drawings of the given parquet files, in file and row order."""
+    """All drawings of the given parquet files, in file and row order.
+
+    Raises:
+        UserError: if a file is missing, is no parquet file, lacks a column, or holds something that is no picture.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     sprites = []
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: no such file; wanted a parquet file of drawings")
-        table = pq.read_table(path)
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{path}: not a parquet file that can be read; wanted one of drawings") from error
         missing = {"image", "codepoint", "name", "group", "tags"} - set(table.column_names)
         if missing:
             raise UserError(f"{path}: column {sorted(missing)[0]!r} is missing; it has {', '.join(table.column_names)}")
-        for row in table.to_pylist():
-            picture = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
+        for i, row in enumerate(table.to_pylist()):
+            try:
+                picture = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
+            except (OSError, TypeError) as error:
+                raise UserError(f"{path}: row {i}: column 'image' holds no picture that can be read") from error
             rgb = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), dtype=np.uint8)
             rgba = np.dstack([rgb, _alpha(rgb)])
             sprites.append(Sprite(rgba, row["codepoint"], row["name"], row["group"], tuple(row["tags"] or ())))

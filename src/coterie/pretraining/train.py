@@ -2,13 +2,18 @@
 
 Every picture is a pure function of (seed, index), so a resumed run sees the same pictures as an unbroken one. The rate
 warms up, stays, and falls linearly over the last part of the budget; the weights that are kept are their running mean.
+The first Ctrl-C lets every process finish its step and saves; the second one stops at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import multiprocessing
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -18,17 +23,27 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from coterie.core.errors import UserError
 from coterie.models import flow
 from coterie.models.encoders.minilm import TextStates, minilm
 from coterie.models.unet import CONFIG, build_unet
+from coterie.pretraining.curve import draw_curve
 from coterie.pretraining.scenes import draw, draw_alone
 from coterie.pretraining.sprites import Sprite, is_held_out, read_sprites
 
 STEADY_SHARE = 0.6  # of the budget before the rate falls
+FIXED = ("batch", "rate", "warmup", "ema", "drop", "seed", "drawings")  # what a folder keeps when it is continued
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+TELL_SECONDS = 0.25  # between two steps that are told
+_SPAWN = multiprocessing.get_context("spawn")
+
+Tell = Callable[[dict[str, Any]], None]
+Progress = Callable[[int, float], None]
 GRID_CAPTIONS = (
     "cat face", "dog face", "red apple", "fish", "tulip", "house", "automobile", "guitar",
     "grinning face", "red heart", "star", "birthday cake", "rocket", "penguin", "mushroom", "clown face",
@@ -71,36 +86,172 @@ class Pretraining:
     grid_steps: int = 16
 
 
-def pretrain(folder: Path, drawings: list[Path], settings: Pretraining, tell: Callable[[dict[str, Any]], None]) -> None:
-    """Trains until the budget is used up; a folder with a checkpoint is continued.
+def pretrain(
+    folder: Path, drawings: list[Path], settings: Pretraining, tell: Tell, progress: Progress | None = None
+) -> Path:
+    """Trains until the budget is used up and returns the path of the weights; a folder with a state is continued.
 
-    Writes ``settings.json``, ``curve.jsonl``, ``grid.png``, ``state.safetensors`` and, at the end and at every save,
-    ``ema.safetensors``. ``tell`` gets a dict of numbers after every evaluation.
+    Writes ``settings.json``, ``curve.jsonl``, ``curve.svg``, ``grid.png``, ``state.safetensors`` (all that is needed to
+    go on) and the running mean of the weights in diffusers' layout, at every save and at the end.
+
+    Args:
+        folder: where all of this is.
+        drawings: parquet files, see ``coterie.pretraining.sprites``.
+        settings: of the run; ``FIXED`` says which must stay the same when a folder is continued.
+        tell: gets a dict of numbers after every evaluation.
+        progress: gets pictures seen and the mean training loss, a few times a second.
+
+    Raises:
+        UserError: if the settings, the drawings or the folder cannot be used.
+        KeyboardInterrupt: after Ctrl-C; the first one lets the step end and saves before.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.json").write_text(
-        json.dumps({**asdict(settings), "drawings": [p.name for p in drawings]}, indent=1)
-    )
-    if settings.processes == 1:
-        _train(0, folder, drawings, settings, tell)
-        return
+    _check_settings(settings)
+    train, held_out = _split(read_sprites(drawings))
+    _open(folder, drawings, settings)
+    progress = progress or (lambda seen, loss: None)
+    with _Stop(threading.Event() if settings.processes == 1 else _SPAWN.Event()) as stop:
+        if settings.processes == 1:
+            _train(0, folder, (train, held_out), settings, tell, progress, stop.asked.is_set)
+        else:
+            _in_processes(folder, drawings, settings, tell, progress, stop)
+    if stop.asked.is_set():
+        raise KeyboardInterrupt
+    return folder / WEIGHTS
+
+
+def seen_before(folder: Path) -> int:
+    """Pictures that the state in a folder has seen; 0 without one."""
+    return _read_meta(folder)[0] if (folder / "state.safetensors").exists() else 0
+
+
+class _Stop:
+    """Whether Ctrl-C was pressed; pressed again, it interrupts as usual.
+
+    Processes that are started within ``quiet`` never hear of it: the one that started them tells them.
+    """
+
+    def __init__(self, asked: Any) -> None:
+        self.asked = asked
+        heard = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # not in the background of a script
+        self.hears = heard and threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> _Stop:
+        if self.hears:
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.hears:
+            signal.signal(signal.SIGINT, self.before)
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        if not self.hears:
+            yield
+            return
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _in_processes(
+    folder: Path, drawings: list[Path], settings: Pretraining, tell: Tell, progress: Progress, stop: _Stop
+) -> None:
+    """Trains in processes of one thread each, and passes on what the first of them says."""
     from torch.multiprocessing.spawn import start_processes
 
+    said = _SPAWN.SimpleQueue()
     (folder / "rendezvous").unlink(missing_ok=True)
-    start_processes(_joined, args=(folder, drawings, settings, tell), nprocs=settings.processes)
+    with stop.quiet():
+        running = start_processes(
+            _joined, args=(folder, drawings, settings, said, stop.asked), nprocs=settings.processes, join=False
+        )
+    try:
+        ended = False
+        while not ended:
+            ended = running.join(timeout=0.1)
+            while not said.empty():
+                what, *values = said.get()
+                (tell if what == "point" else progress)(*values)
+    finally:
+        for process in running.processes:
+            process.terminate()
+        (folder / "rendezvous").unlink(missing_ok=True)
 
 
-def _joined(
-    rank: int, folder: Path, drawings: list[Path], settings: Pretraining, tell: Callable[[dict[str, Any]], None]
-) -> None:
+def _joined(rank: int, folder: Path, drawings: list[Path], settings: Pretraining, said: Any, asked: Any) -> None:
     torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{(folder / 'rendezvous').resolve()}", rank=rank, world_size=settings.processes
     )
+
+    def stopped() -> bool:  # the same answer in all processes, so that all stop after the same step
+        alone = parent is not None and not parent.is_alive()
+        answer = torch.tensor(int(asked.is_set() or alone))
+        torch.distributed.broadcast(answer, 0)
+        return bool(answer)
+
     try:
-        _train(rank, folder, drawings, settings, tell)
+        _train(
+            rank, folder, _split(read_sprites(drawings)), settings, lambda point: said.put(("point", point)),
+            lambda seen, loss: said.put(("step", seen, loss)), stopped,
+        )  # fmt: skip
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _check_settings(settings: Pretraining) -> None:
+    if settings.pictures < settings.batch:
+        raise UserError(
+            f"{settings.pictures} pictures are less than one step of {settings.batch}; give a larger budget"
+        )
+    if settings.batch % settings.processes:
+        raise UserError(f"{settings.processes} processes cannot share {settings.batch} pictures a step evenly")
+    if settings.device not in ("cpu", "cuda"):
+        raise UserError(f"device {settings.device!r}: no such device; there are: cpu, cuda")
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device 'cuda': this machine has none that can be used; there is: cpu")
+
+
+def _split(sprites: list[Sprite]) -> tuple[list[Sprite], list[Sprite]]:
+    """Drawings to train on and drawings to check with."""
+    train = [s for s in sprites if not is_held_out(s.codepoint)]
+    held_out = [s for s in sprites if is_held_out(s.codepoint)]
+    if not train or not held_out:
+        raise UserError(f"{len(sprites)} drawings are too few: about one in ten is held out, and both parts need some")
+    return train, held_out
+
+
+def _open(folder: Path, drawings: list[Path], settings: Pretraining) -> None:
+    """Makes the folder, or finds in it a run of the same settings; writes them down."""
+    path = folder / "settings.json"
+    own = {**asdict(settings), "drawings": [p.name for p in drawings]}
+    try:
+        if seen_before(folder) and path.exists():
+            found = json.loads(path.read_text())
+            for key in FIXED:
+                if found.get(key) != own[key]:
+                    raise UserError(
+                        f"{folder}: was begun with {key} {_words(found.get(key))}, not {_words(own[key])}; "
+                        "choose another folder, or go on as it was begun"
+                    )
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(own, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another folder") from error
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 class Drawn(Dataset[tuple[Tensor, str]]):
@@ -127,13 +278,17 @@ def learning_rate(settings: Pretraining, seen: int) -> float:
 
 
 def _train(
-    rank: int, folder: Path, drawings: list[Path], settings: Pretraining, tell: Callable[[dict[str, Any]], None]
+    rank: int,
+    folder: Path,
+    sprites: tuple[list[Sprite], list[Sprite]],
+    settings: Pretraining,
+    tell: Tell,
+    progress: Progress,
+    stopped: Callable[[], bool],
 ) -> None:
     device, world = settings.device, settings.processes
     torch.manual_seed(settings.seed)
-    sprites = read_sprites(drawings)
-    train = [s for s in sprites if not is_held_out(s.codepoint)]
-    held_out = [s for s in sprites if is_held_out(s.codepoint)]
+    train, held_out = sprites
     model = build_unet().to(device)
     optimiser = torch.optim.AdamW(model.parameters(), settings.rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     ema = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -149,7 +304,9 @@ def _train(
         num_workers=settings.loaders,
         collate_fn=_collate,
     )
-    started, saved, mean_loss = time.monotonic() - seconds, time.monotonic(), float("nan")
+    started, saved, told, mean_loss = time.monotonic() - seconds, time.monotonic(), 0.0, float("nan")
+    if rank == 0:
+        progress(seen, mean_loss)
     model.train()
     for x0, captions in loader:
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + seen + rank)
@@ -172,22 +329,28 @@ def _train(
         decay = min(settings.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.values()), [v.detach() for v in model.state_dict().values()], 1 - decay)
-        if check is None:
-            continue
-        last = seen + settings.batch > settings.pictures
-        value = loss.item() if step % 20 == 1 or last else None
-        if value is not None:
-            mean_loss = value if mean_loss != mean_loss else 0.8 * mean_loss + 0.2 * value
-        if time.monotonic() - saved > settings.save_seconds or last:
-            elapsed = time.monotonic() - started
-            _save(folder, model, optimiser, ema, seen, elapsed)
-            point = {"pictures": seen, "seconds": round(elapsed, 1), "train": round(mean_loss, 4)}
-            point["held_out"] = round(check.loss(ema), 4)
-            check.grid(ema, folder / "grid.png", settings.grid_steps)
-            with open(folder / "curve.jsonl", "a") as curve:
-                curve.write(json.dumps(point) + "\n")
-            tell(point)
-            saved = time.monotonic()
+        last, stop = seen + settings.batch > settings.pictures, stopped()
+        if check is not None:
+            if step % 20 == 1 or last or mean_loss != mean_loss:
+                mean_loss = loss.item() if mean_loss != mean_loss else 0.8 * mean_loss + 0.2 * loss.item()
+            if time.monotonic() - told > TELL_SECONDS or last:
+                progress(seen, mean_loss)
+                told = time.monotonic()
+            due = time.monotonic() - saved > settings.save_seconds or last
+            if due or stop:
+                elapsed = time.monotonic() - started
+                _save(folder, model, optimiser, ema, seen, elapsed)
+            if due:
+                point = {"pictures": seen, "seconds": round(elapsed, 1), "train": round(mean_loss, 4)}
+                point["held_out"] = round(check.loss(ema), 4)
+                check.grid(ema, folder / "grid.png", settings.grid_steps)
+                with open(folder / "curve.jsonl", "a") as curve:
+                    curve.write(json.dumps(point) + "\n")
+                draw_curve(folder / "curve.jsonl", folder / "curve.svg")
+                tell(point)
+                saved = time.monotonic()
+        if stop:
+            return
 
 
 class _Indices:
@@ -300,8 +463,10 @@ def _save(
     cpu = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     save_file(cpu, folder / "state.part", metadata=meta)
     os.replace(folder / "state.part", folder / "state.safetensors")
-    save_file({k: v.detach().cpu().half().contiguous() for k, v in ema.items()}, folder / "ema.part", metadata=meta)
-    os.replace(folder / "ema.part", folder / "ema.safetensors")
+    half = {k: v.detach().cpu().half().contiguous() for k, v in ema.items()}
+    save_file(half, folder / "weights.part", metadata={"format": "pt"})
+    os.replace(folder / "weights.part", folder / WEIGHTS)
+    model.save_config(folder)
 
 
 def _load(
@@ -310,8 +475,6 @@ def _load(
     path = folder / "state.safetensors"
     if not path.exists():
         return 0, 0.0
-    from safetensors import safe_open
-
     tensors = load_file(path, device=device)
     model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
     for name in ema:
@@ -319,6 +482,17 @@ def _load(
     for i, parameter in enumerate(model.parameters()):
         keys = ("step", "exp_avg", "exp_avg_sq")
         optimiser.state[parameter] = {key: tensors[f"optimiser.{i}.{key}"] for key in keys}
-    with safe_open(path, "pt") as file:
-        meta = file.metadata()
-    return int(meta["seen"]), float(meta["seconds"])
+    return _read_meta(folder)
+
+
+def _read_meta(folder: Path) -> tuple[int, float]:
+    """Pictures seen and seconds spent, of a folder's state."""
+    from safetensors import safe_open
+
+    path = folder / "state.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata()
+        return int(meta["seen"]), float(meta["seconds"])
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no state that can be read; delete it to begin again") from error
