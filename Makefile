@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 CHECK_STAMP := $(VENV)/.ready-check
+STUDY_STAMP := $(VENV)/.ready-study
 
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 
-.PHONY: demo test setup check bench clean
+.PHONY: demo test setup check bench study-demo clean
 
 demo: $(STAMP)  ## set up, run the main job, print where the report is
 	$(BIN)/coterie run
@@ -27,6 +28,9 @@ check: $(CHECK_STAMP)  ## linters, types, import contracts
 bench: $(STAMP)  ## speed against what one would use instead
 	$(BIN)/python benchmarks/bank_training.py --quick
 
+study-demo: $(STUDY_STAMP)  ## all arms and seeds of the demo study; goes on where it was stopped
+	$(BIN)/python studies/demo.py
+
 # torch comes first and by exact version: any other way of asking may bring several gigabytes for a GPU.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +42,10 @@ $(STAMP): pyproject.toml constraints.txt
 $(CHECK_STAMP): $(STAMP)
 	$(BIN)/pip install --quiet --group check -c constraints.txt
 	@touch $(CHECK_STAMP)
+
+$(STUDY_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --group study -c constraints.txt
+	@touch $(STUDY_STAMP)
 
 clean:  ## the environment and all build products; runs/ stays
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,13 +25,14 @@ def make_report(run: Path, study: Path | None = None) -> Path:
 
     Args:
         run: a run folder, finished or not; nothing else is read.
-        study: results of a study as JSON, ``{arm: {"mean": ..., "worst": ..., "seeds": [...]}}``, shown beside the run
-            and marked as not from it.
+        study: results of a study as JSON, shown beside the run and marked as not from it; without one, the study that
+            the package has of the run's people, if it has one.
 
     Raises:
         UserError: if there is no run, or the run or the study cannot be read.
     """
     arm, control = read_run(run)
+    study = study or committed_study(arm)
     html = render(context(arm, control, read_study(study) if study else None))
     path = run / "server" / "report.html"
     part = path.with_name(path.name + ".part")
@@ -44,35 +45,45 @@ def make_report(run: Path, study: Path | None = None) -> Path:
     return path
 
 
-def read_study(path: Path) -> list[dict[str, Any]]:
-    """Rows of a study's arms: a table by name, or a list below ``arms``, each with its ``name``.
+def committed_study(arm: Arm) -> Path | None:
+    """The package's study of the people of a run."""
+    path = Path(str(files("coterie.report"))) / "studies" / "demo.json"
+    studio = arm.table("data").get("source", {}).get("name") == "studio"
+    return path if studio and path.is_file() else None
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """A study's arms and hypotheses, as ``studies/demo.py`` writes them, with where each bar of the plot ends.
 
     Raises:
         UserError: if the file cannot be read or has no arms.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        arms = found.get("arms", found)
-        named = arms.items() if isinstance(arms, dict) else ((arm["name"], arm) for arm in arms)
-        rows = [
-            {"arm": str(name), "mean": float(k["mean"]), "worst": float(k["worst"]), "seeds": seeds_of(k)}
-            for name, k in named
-            if isinstance(k, dict) and "mean" in k and "worst" in k
-        ]
+        arms = [
+            {
+                "arm": str(k["name"]), "mean": float(k["mean"]), "worst": float(k["worst"]), "seeds": len(k["seeds"]),
+                "low": min(map(float, k["per_seed"])), "high": max(map(float, k["per_seed"])),
+            }
+            for k in found["arms"]
+        ]  # fmt: skip
+        verdicts = [
+            {
+                "claim": str(h["claim"]), "better": str(h["better"]), "other": str(h["other"]),
+                "measure": str(h["measure"]), "mean": float(h["mean"]), "supported": bool(h["supported"]),
+                "low": min(map(float, h["per_seed"])), "high": max(map(float, h["per_seed"])),
+            }
+            for h in found.get("hypotheses", [])
+        ]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: the study cannot be read: {error}") from error
-    if not rows:
-        raise UserError(f"{path}: no arms with a mean and a worst; wanted: {{arm: {{mean, worst, seeds}}}}")
-    return rows
+        raise UserError(f"{path}: the study cannot be read: {type(error).__name__}: {error}") from error
+    if not arms:
+        raise UserError(f"{path}: no arms; wanted what studies/demo.py writes")
+    longest = max([0.01, *(float(k["mean"]) for k in found["arms"])])
+    return {"arms": arms, "verdicts": verdicts, "longest": longest}
 
 
-def seeds_of(arm: Mapping[str, Any]) -> int:
-    """How many seeds an arm had, where they are counted or listed."""
-    seeds = arm.get("seeds", [])
-    return seeds if isinstance(seeds, int) else len(seeds)
-
-
-def context(arm: Arm, control: Arm | None, study: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) -> dict[str, Any]:
     """All that the template shows, as plain values."""
     clusters = {name: i for i, name in enumerate(sorted(set(arm.clusters.values())))}
     own, other = Measures(arm), Measures(control) if control is not None and control.finished else None

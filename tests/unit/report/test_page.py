@@ -132,24 +132,42 @@ def test_a_hostile_name_is_text(tmp_path, write_run):
     assert not set("<>&\u2028\u2029") & set(embedded([evil]))
 
 
-@pytest.mark.parametrize(
-    "found",
-    [
-        {"clustered <4>": {"mean": 0.31, "worst": 0.2, "seeds": [0, 1, 2]}},
-        {"arms": [{"name": "clustered <4>", "mean": 0.31, "worst": 0.2, "seeds": 3}]},
+STUDY = {
+    "arms": [
+        {"name": "clustered <4>", "mean": 0.31, "worst": 0.2, "seeds": [0, 1, 2], "per_seed": [0.30, 0.31, 0.32]},
+        {"name": "harmful", "mean": -0.02, "worst": -0.2, "seeds": [0, 1, 2], "per_seed": [-0.03, -0.02, -0.01]},
     ],
-)
-def test_a_study_is_marked_as_not_from_this_run(run, tmp_path, found):
+    "hypotheses": [
+        {"claim": "groups help", "better": "clustered <4>", "other": "harmful", "measure": "removed", "mean": 0.33,
+         "per_seed": [0.31, 0.35], "supported": True},
+        {"claim": "it costs nothing", "better": "harmful", "other": "clustered <4>", "measure": "subject",
+         "mean": -0.33, "per_seed": [-0.31, -0.35], "supported": False},
+    ],
+}  # fmt: skip
+
+
+def test_a_study_is_marked_as_not_from_this_run(run, tmp_path):
     study = tmp_path / "study.json"
-    study.write_text(json.dumps(found))
+    study.write_text(json.dumps(STUDY))
     page = page_of(run, study=study).replace("\u00a0", " ")
     assert "Not from this run" in page
     assert "clustered &lt;4&gt;" in page
     assert "31.0 %" in page
+    assert "30.0 % to 32.0 %" in page
+    assert "+33.0 points" in page
+    assert page.count("<b>not supported</b>") == 1
     assert "A full study" not in page
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "[1]"])
+def test_a_study_without_hypotheses_is_a_table_of_arms(run, tmp_path):
+    study = tmp_path / "study.json"
+    study.write_text(json.dumps({"arms": STUDY["arms"]}))
+    page = page_of(run, study=study)
+    assert "What was claimed" not in page
+    assert "clustered &lt;4&gt;" in page
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[1]", '{"arms": []}', '{"arms": [{"name": "x"}]}'])
 def test_a_study_that_cannot_be_read_is_an_error_in_words(run, tmp_path, text):
     study = tmp_path / "study.json"
     study.write_text(text)
