@@ -139,7 +139,7 @@ def peft_loop(kind: str, clients: int, batch: int, dtype: torch.dtype, plain: bo
 
 
 def bank_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callable[[], None]:
-    """Two steps a call, halved by the caller: a call also loads and reads the slots, which a real run does once."""
+    """Four steps a call, divided by the caller: a call also loads and reads the slots, once for all its steps."""
     model = Denoiser(kind, dtype, True)
     layout = model.layout()
     bank = Bank(model, layout, min(clients, CHUNK))
@@ -167,7 +167,7 @@ def bare_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callab
     return step
 
 
-STEPS = 2
+STEPS = 4
 NAMES = ("peft", "peft+", "bank", "bare")
 
 
@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=["unet", "dit"], action="append")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    counts, reps = ((1, 8), 3) if options.quick else ((1, 4, 8, 16), 7)
+    counts, reps = ((1, 8), 3) if options.quick else ((1, 4, 8, 16), 5)
     kinds = options.kind or (["unet"] if options.quick else ["unet", "dit"])
     found = []
     table = Table(title="CPU ms of one step of all clients; MiB added at the peak", title_justify="left")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coterie.bank.allocator import keep_freed_memory
 from coterie.bank.layers import Banked, banked
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
@@ -37,6 +38,7 @@ class Bank:
         self.backbone, self.template, self.width = backbone, template, width
         if template.backbone != backbone.digest:
             raise UserError(f"the layout belongs to backbone {template.backbone}, here is {backbone.digest}")
+        keep_freed_memory()
         self.dtype = next(backbone.network.parameters()).dtype
         self.layers: list[Banked] = []
         try:

@@ -123,13 +123,12 @@ def _client_losses(
 
 
 def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
-    """The pull toward the anchor added, then the whole client's norm clipped."""
-    g = gradient.clone()
+    """The pull toward the anchor added, then the whole client's norm clipped, both in place."""
     if anchor is not None:
-        g += fit.mu * (row - anchor)
+        gradient += fit.mu * (row - anchor)
     if fit.clip:
-        g *= (fit.clip / (torch.linalg.vector_norm(g) + 1e-6)).clamp(max=1.0)
-    return g
+        gradient *= (fit.clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
+    return gradient
 
 
 def _rate(fit: Fit, step: int) -> float:
