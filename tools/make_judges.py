@@ -34,7 +34,7 @@ from coterie.pretraining.sprites import is_held_out as is_held_out_of_pretrainin
 STYLE = Lessons(epochs=8, width=32, warp=False)
 SUBJECT = Lessons(epochs=28, width=32, members=2)
 FAR_BLUR, FAR_NOISE = (1.6, 5.0), (0.25, 0.6)  # standard deviations, in pixels and of a range of one: no style is left
-NEAR_BLUR, NEAR_NOISE = (0.0, 0.6), (0.0, 0.04)  # a little soft or rough, and still in its style
+NEAR_BLUR, NEAR_NOISE = (0.0, 0.9), (0.0, 0.08)  # a little soft or rough, and still in its style
 
 
 @dataclass(frozen=True)
