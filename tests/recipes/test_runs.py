@@ -25,7 +25,7 @@ SMALL = [
     "form.keeping.steps=1",
     "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=1", "engine.width=3", "engine.workers=0",
     "data.partition=iid", "data.num_clients=4", "data.source.name=studio", "form.grouping.name=single",
-    "method.targets=attention",
+    "method.targets=attention", "evaluation.levels=4",
 ]  # fmt: skip
 
 
@@ -169,6 +169,32 @@ def test_a_control_runs_beside_and_shares_the_people(tmp_path):
     assert mine["clients"] == other["clients"]
     base = [[s for s in r["history"] if s["adapter"] == "base"] for r in (mine, other)]
     assert base[0] == base[1]
+
+
+def test_the_bare_backbone_is_scored_once_and_again_where_its_rows_differ(tmp_path):
+    def scored(sets, path, beside=None):
+        events = []
+        results = start(
+            small("rounds=1", *sets), path, lambda event, **more: events.append((event, more)), None, beside
+        )
+        downs = [row for row in results["bytes"] if "evaluate" in row and row[0] == 0]
+        return [s for s in results["history"] if s["adapter"] == "base"], len(downs)
+
+    first, sent = scored(["evaluation.levels=8"], tmp_path / "a")
+    again, not_sent = scored(["evaluation.levels=8", "form.name=fedavg"], tmp_path / "b", tmp_path / "a")
+    other, sent_too = scored(["evaluation.levels=8", "seed=1"], tmp_path / "c", tmp_path / "a")
+    assert again == first
+    assert other != first
+    assert (sent > 0, not_sent, sent_too > 0) == (True, 0, True)
+
+
+def test_who_is_told_the_wish_is_told_when_drawing_too(tmp_path):
+    drawn = {}
+    for prompt in ("caption", "wish"):
+        sets = ["rounds=0", "form.name=local", "data.partition=column", f"data.prompt={prompt}", "engine.tokens=32"]
+        start(small(*sets), tmp_path / prompt)
+        drawn[prompt] = (tmp_path / prompt / "sites/ada/pictures/final/00.png").read_bytes()
+    assert drawn["caption"] != drawn["wish"]
 
 
 def test_a_checkpoint_of_another_recipe_or_a_broken_one_is_told(tmp_path):

@@ -183,4 +183,4 @@ def plain_score(got: Mapping[str, Any]) -> dict[str, Any]:
     """A score as JSON: mean loss, loss in four groups of noise levels from clean to noisy, pictures."""
     levels = got["levels"]
     groups = levels.view(4, -1).mean(1)
-    return {"loss": float(levels.mean()), "levels": [float(x) for x in groups], "count": int(got["count"])}
+    return {"loss": float(groups.mean()), "levels": [float(x) for x in groups], "count": int(got["count"])}

@@ -103,7 +103,7 @@ class Evaluation(Settings):
         copies: held-out captions drawn for each person to look for copies; 0 leaves that out.
     """
 
-    levels: int = Field(4, ge=4, multiple_of=4)
+    levels: int = Field(8, ge=4, multiple_of=4)
     every: int = Field(1, ge=1)
     copies: int = Field(8, ge=0)
 

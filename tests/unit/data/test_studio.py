@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from coterie.core.errors import UserError
 from coterie.data.check import check, distances
-from coterie.data.population import pooled
+from coterie.data.population import Population, pooled, validation
 from coterie.data.sources.studio import PROMPTS, Studio, population
 
 STYLES = {"blueprint", "contrast", "neon", "pixel"}
@@ -48,6 +49,22 @@ def test_wishes_are_one_sentence_of_each_kind(people):
             assert wish.endswith(".")
             assert bool(re.search(names[data.style], wish.lower())) == (kind == "named"), wish
     assert len({wish for data in people.clients.values() for wish in data.wishes.values()}) == 36
+
+
+def test_validation_subjects_are_set_aside_for_everybody_and_held_out_pictures_not_touched(people):
+    tuning = validation(people)
+    train = {s for data in tuning.clients.values() for s in data.train.columns["subject"]}
+    aside = {s for data in tuning.clients.values() for s in data.held_out.columns["subject"]}
+    held_out = {s for data in people.clients.values() for s in data.held_out.columns["subject"]}
+    assert not train & aside
+    assert not (train | aside) & held_out
+    for name, data in tuning.clients.items():
+        assert len(data.train) + len(data.held_out) == len(people.clients[name].train)
+        assert len(data.train) >= 6
+        assert len(data.held_out) >= 2
+    few = replace(people.clients["ada"], train=people.clients["ada"].train.take([0]))
+    with pytest.raises(UserError, match=r"data\.test: ada has too few subjects"):
+        validation(Population({"ada": few}, ()))
 
 
 def test_a_subject_is_on_one_side_for_everybody(people):
