@@ -173,10 +173,7 @@ def test_a_control_runs_beside_and_shares_the_people(tmp_path):
 
 def test_the_bare_backbone_is_scored_once_and_again_where_its_rows_differ(tmp_path):
     def scored(sets, path, beside=None):
-        events = []
-        results = start(
-            small("rounds=1", *sets), path, lambda event, **more: events.append((event, more)), None, beside
-        )
+        results = start(small("rounds=1", *sets), path, beside=beside)
         downs = [row for row in results["bytes"] if "evaluate" in row and row[0] == 0]
         return [s for s in results["history"] if s["adapter"] == "base"], len(downs)
 
