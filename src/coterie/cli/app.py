@@ -121,6 +121,40 @@ def generate(
 
 
 @app.command()
+def export(
+    run: RunArgument,
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A name that `coterie adapters` lists.")],
+    out: Annotated[Path, typer.Option(help="The file; for peft, the folder.")],
+    format: Annotated[str, typer.Option("--format", help="peft, diffusers, kohya or comfy.")] = "peft",
+) -> None:
+    """Write an adapter of a run as other programs read it."""
+    from coterie.runs.exchange import export_adapter
+
+    for path in export_adapter(run, adapter, format, out):
+        typer.echo(str(path))
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A LoRA file, or a folder in PEFT's layout.")],
+    out: Annotated[Path, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")],
+    backbone: Annotated[str, typer.Option(help="The backbone that it is for.")] = "doodle",
+    component: Annotated[str, typer.Option(help="Part of a pipeline: unet or transformer.")] = "unet",
+    allow_unmatched: Annotated[bool, typer.Option(help="Leave out tensors of no layer.")] = False,
+) -> None:
+    """Read a LoRA file of PEFT, diffusers, kohya or ComfyUI; say what did not fit and what was left behind."""
+    from coterie.runs.exchange import import_adapter
+
+    got = import_adapter(file, {"name": backbone}, out, component, allow_unmatched)
+    layout = got.adapter.layout
+    typer.echo(f"{out}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
+    if got.unmatched:
+        typer.echo(f"left out, of no layer of the backbone: {', '.join(got.unmatched)}")
+    if got.stripped:
+        typer.echo(f"left behind, fields of the header that may be private: {', '.join(got.stripped)}")
+
+
+@app.command()
 def report(run: RunArgument) -> None:
     """Write the report of a run again."""
     from coterie.report import make_report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -25,5 +25,22 @@ class Method(Protocol):
     def layout(self, backbone: Backbone) -> Layout: ...
 
 
+class Keys(NamedTuple):
+    """What a file calls the tensors of one layer; ``alpha`` empty where the layout keeps it elsewhere."""
+
+    a: str
+    b: str
+    alpha: str = ""
+
+
+class FileLayout(Protocol):
+    """How an adapter file names its tensors."""
+
+    def keys(self, component: str, layer: str) -> tuple[Keys, ...]:
+        """The spellings of one layer of a component (``unet``, ``transformer``, ...); the first is written."""
+        ...
+
+
 BACKBONES: Shelf[BackboneSettings] = Shelf("coterie.models.backbones", "backbone", "doodle")
 METHODS: Shelf[Method] = Shelf("coterie.models.methods", "method", "lora")
+LAYOUTS: Shelf[FileLayout] = Shelf("coterie.models.layouts", "layout of adapter files", "peft")

@@ -137,6 +137,7 @@ class Recipe(Settings):
         data: whose pictures.
         backbone: the frozen model.
         method: what is trained.
+        start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one.
         codec: how adapters are written on the wire.
         cohort: who takes part.
         engine: where it runs.
@@ -152,6 +153,7 @@ class Recipe(Settings):
     data: Data = Data()
     backbone: Annotated[BackboneSettings, BACKBONES] = Field(default_factory=lambda: BACKBONES.build("doodle"))
     method: Annotated[Method, METHODS] = Field(default_factory=lambda: METHODS.build("lora"))
+    start: str = ""
     codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
     cohort: Rounds = Rounds()
     engine: Engine = Engine()

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from coterie.core.adapter import Layout
+from coterie.core.adapter import Layout, require_same_layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -22,6 +22,7 @@ from coterie.engines.cohort import Terms
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
+from coterie.models.peft_files import read_peft
 from coterie.runs.build import Assembly, assemble, header_of, population_of, resolve, width_of
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop, Tell
@@ -217,7 +218,14 @@ def terms_of(
 
 def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], num_parameters: int, folder: RunFolder) -> Loop:
     """The loop of a run, at its beginning."""
-    begin = terms.layouts[0].start(seed_for(recipe.seed, 0, "", "adapter"))
+    (layout,) = terms.layouts
+    begin = layout.start(seed_for(recipe.seed, 0, "", "adapter"))
+    if recipe.start:
+        begin = read_peft(Path(recipe.start), layout.backbone)
+        try:
+            require_same_layout(layout, begin.layout)
+        except UserError as error:
+            raise UserError(f"start: {recipe.start}: {error}; see method.rank, method.alpha, method.targets") from error
     return Loop(recipe, folder, terms, begin, tuple(tests), num_parameters, terms.tell)
 
 

@@ -1,0 +1,263 @@
+"""Adapter files of other programs, in and out: loud about every key, exact about every scale.
+
+A file is read against the layers of one backbone. Every tensor must be one of theirs; what is left over, missing, not
+finite or of another shape is named. Files that can run code are refused unread.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from coterie.core.adapter import Adapter, Layout, LowRank, build
+from coterie.core.errors import UserError
+from coterie.models.shelves import LAYOUTS, Keys
+
+LARGEST_HEADER = 2**20
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+KINDS = {"hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w2": "LoKr", "dora_scale": "DoRA", "oft_": "OFT", "diff": "full"}
+HARMLESS = ("format", "backbone", "adapter", "order", "lora_adapter_metadata")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A layer that can be adapted: rows and columns of its weight, and its kernel if it is a convolution."""
+
+    out: int
+    columns: int
+    kernel: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a file held.
+
+    Attributes:
+        adapter: in the backbone's order of layers.
+        layout: name of the layout that the file is written in.
+        unmatched: keys that are of no layer, where they were allowed.
+        stripped: names of header fields that were left behind, because they may say something about a person.
+    """
+
+    adapter: Adapter
+    layout: str
+    unmatched: tuple[str, ...]
+    stripped: tuple[str, ...]
+
+
+def adaptable(network: nn.Module) -> dict[str, Shape]:
+    """All layers of a network that low-rank factors can stand beside, in its order."""
+    found = {}
+    for name, module in network.named_modules():
+        if type(module) is nn.Linear:
+            found[name] = Shape(module.out_features, module.in_features)
+        elif type(module) is nn.Conv2d and module.groups == 1:
+            found[name] = Shape(module.out_channels, module.weight[0].numel(), tuple(module.kernel_size))
+    return found
+
+
+def read_file(
+    path: Path, layers: Mapping[str, Shape], backbone: str, component: str = "unet", allow_unmatched: bool = False
+) -> Imported:
+    """An adapter for a backbone from a file or folder of any layout on the shelf.
+
+    Args:
+        path: a safetensors file, or a folder in PEFT's layout.
+        layers: of the backbone, from ``adaptable``.
+        backbone: digest that the adapter will belong to; a file that names another is refused.
+        component: of the pipeline that the layers belong to.
+        allow_unmatched: whether keys of no layer are left out instead of refused.
+
+    Raises:
+        UserError: in one line: the file, the key, what is wrong.
+    """
+    config, path = _opened(path)
+    tensors, meta = _tensors(path)
+    named = meta.get("backbone")
+    if named is not None and named != backbone:
+        raise UserError(f"{path}: the adapter belongs to another backbone: its digest is {named}, wanted {backbone}")
+    layout, matched = _matched(path, tensors, layers, component)
+    used = {key for keys in matched.values() for key in keys if key}
+    unmatched = tuple(sorted(set(tensors) - used))
+    if unmatched and not allow_unmatched:
+        raise UserError(
+            f"{path}: {len(unmatched)} of {len(tensors)} tensors are of no layer of this backbone, like "
+            f"{unmatched[0]}; is it for another model?"
+        )
+    alphas = _alphas(config, meta, component)
+    parts, pieces = [], []
+    for name, shape in layers.items():
+        if name in matched:
+            part, piece = _factors(path, name, shape, matched[name], tensors, alphas)
+            parts.append(part)
+            pieces.append(piece)
+    adapter = build(Layout(backbone, tuple(parts)), pieces)
+    return Imported(adapter, layout, unmatched, tuple(sorted(set(meta) - set(HARMLESS))))
+
+
+def written(adapter: Adapter, layout: str, component: str = "unet") -> bytes:
+    """The one file of an adapter in a layout; float32, with no word about anybody in its header.
+
+    Raises:
+        UserError: if a part is not low-rank, or the layout cannot say its scale.
+    """
+    spelled, tensors = LAYOUTS[layout](), {}
+    ranks: dict[str, int] = {}
+    alphas: dict[str, float] = {}
+    for index, part in enumerate(adapter.layout.parts):
+        if not isinstance(part, LowRank):
+            raise UserError(f"{part.name}: a dense part cannot be written as a low-rank adapter")
+        keys: Keys = spelled.keys(component, part.name)[0]
+        b, a = adapter.factors(index)
+        if part.kernel:
+            a, b = a.reshape(part.rank, -1, *part.kernel), b.reshape(part.out, part.rank, 1, 1)
+        tensors[keys.a], tensors[keys.b] = a.contiguous().clone(), b.contiguous().clone()
+        ranks[part.name], alphas[part.name] = part.rank, part.scale * part.rank
+        if keys.alpha:
+            tensors[keys.alpha] = torch.tensor(alphas[part.name])
+    meta = {"format": "pt", "backbone": adapter.layout.backbone, "adapter": adapter.digest}
+    if layout == "diffusers":
+        config = {f"{component}.{key}": value for key, value in lora_config(ranks, alphas).items()}
+        meta["lora_adapter_metadata"] = json.dumps(config, sort_keys=True)
+    return save(tensors, metadata=meta)
+
+
+def lora_config(ranks: Mapping[str, int], alphas: Mapping[str, float]) -> dict[str, Any]:
+    """What PEFT's ``LoraConfig`` takes: the commonest rank and alpha, and patterns for the layers that differ."""
+    rank = max(sorted(set(ranks.values())), key=list(ranks.values()).count)
+    alpha = max(sorted(set(alphas.values())), key=list(alphas.values()).count)
+    return {
+        "r": rank, "lora_alpha": alpha, "target_modules": sorted(ranks), "lora_dropout": 0.0, "bias": "none",
+        "rank_pattern": {name: r for name, r in ranks.items() if r != rank},
+        "alpha_pattern": {name: v for name, v in alphas.items() if v != alpha},
+    }  # fmt: skip
+
+
+def _opened(path: Path) -> tuple[dict[str, Any], Path]:
+    """The settings beside a file, and the file."""
+    if path.is_dir():
+        inside = path / "adapter_model.safetensors"
+        if not inside.is_file():
+            found = sorted(p.name for p in path.glob("*.safetensors"))
+            hint = f"; there are: {', '.join(found[:5])}" if found else ""
+            raise UserError(f"{path}: no adapter_model.safetensors is here{hint}")
+        path = inside
+    if path.suffix in PICKLED:
+        raise UserError(
+            f"{path}: a {path.suffix} file can run code when it is opened, so it is not; convert it where it came "
+            "from, with safetensors.torch.save_file(torch.load(FILE, weights_only=True), OUT)"
+        )
+    beside = path.parent / "adapter_config.json"
+    if path.name != "adapter_model.safetensors" or not beside.is_file():
+        return {}, path
+    try:
+        config = json.loads(beside.read_text())
+        if not isinstance(config, dict):
+            raise ValueError("not a table")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{beside}: cannot be read: {error}") from error
+    for unsupported in ("use_dora", "fan_in_fan_out"):
+        if config.get(unsupported):
+            raise UserError(f"{beside}: {unsupported} is set; only plain low-rank adapters can be read")
+    return config, path
+
+
+def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(8)
+            if len(start) < 8:
+                raise UserError(f"{path}: not a safetensors file: it has only {len(start)} bytes")
+            (length,) = struct.unpack("<Q", start)
+            if length > min(LARGEST_HEADER, size - 8):
+                raise UserError(
+                    f"{path}: not a safetensors file that can be read: its header would have {length:,} bytes, the "
+                    f"file has {size:,} and at most {LARGEST_HEADER:,} are taken"
+                )
+            header = json.loads(file.read(length))
+        meta = header.get("__metadata__") or {}
+        return load(path.read_bytes()), {str(k): str(v) for k, v in meta.items()}
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, ValueError, AttributeError, SafetensorError) as error:
+        raise UserError(f"{path}: not a safetensors file that can be read: {error}") from error
+
+
+def _matched(
+    path: Path, tensors: Mapping[str, Tensor], layers: Mapping[str, Shape], component: str
+) -> tuple[str, dict[str, Keys]]:
+    """The layout of which most keys are in the file, and the keys of every layer that is."""
+    best: tuple[str, dict[str, Keys]] = ("", {})
+    for name in LAYOUTS.names():
+        spelled = LAYOUTS[name]()
+        found = {}
+        for layer in layers:
+            for keys in spelled.keys(component, layer):
+                if keys.a in tensors or keys.b in tensors:
+                    alpha = keys.alpha if keys.alpha in tensors else ""
+                    found[layer] = keys._replace(alpha=alpha)
+        if len(found) > len(best[1]):
+            best = name, found
+    if best[1]:
+        return best
+    kinds = sorted({kind for mark, kind in KINDS.items() if any(f".{mark}" in key for key in tensors)})
+    if kinds:
+        raise UserError(
+            f"{path}: this is a {' and '.join(kinds)} file; only plain low-rank adapters (LoRA) can be read"
+        )
+    example, wanted = min(tensors, default="nothing"), LAYOUTS["kohya"]().keys(component, next(iter(layers)))[0].a
+    raise UserError(
+        f"{path}: none of its {len(tensors)} tensors is of a layer of this backbone; it has {example}, wanted keys "
+        f"like {wanted}"
+    )
+
+
+def _alphas(config: Mapping[str, Any], meta: Mapping[str, str], component: str) -> Mapping[str, Any]:
+    """``lora_alpha``, ``alpha_pattern`` and ``use_rslora`` from a PEFT folder or from diffusers' header."""
+    if config:
+        return config
+    try:
+        plain = json.loads(meta.get("lora_adapter_metadata", "{}"))
+        prefix = f"{component}."
+        own = {key[len(prefix) :]: value for key, value in plain.items() if key.startswith(prefix)}
+        return own or plain
+    except (ValueError, AttributeError):
+        return {}
+
+
+def _factors(
+    path: Path, name: str, shape: Shape, keys: Keys, tensors: Mapping[str, Tensor], config: Mapping[str, Any]
+) -> tuple[LowRank, tuple[Tensor, Tensor]]:
+    a, b = tensors.get(keys.a), tensors.get(keys.b)
+    if a is None or b is None:
+        raise UserError(f"{path}: {keys.b if b is None else keys.a} is missing; the other factor of {name} is there")
+    if a.dim() < 2 or b.dim() < 2:
+        raise UserError(f"{path}: {keys.a}: factors must be matrices, not {tuple(a.shape)} and {tuple(b.shape)}")
+    rank = a.shape[0]
+    fits = (b.shape[0], a[0].numel(), b[0].numel()) == (shape.out, shape.columns, rank)
+    if not fits or (a.dim() == 4 and tuple(a.shape[2:]) != (shape.kernel or (1, 1))):
+        raise UserError(
+            f"{path}: {keys.a}: {tuple(b.shape)} times {tuple(a.shape)} does not fit {name}, which has {shape.out} x "
+            f"{shape.columns} numbers"
+        )
+    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise UserError(f"{path}: {keys.a}: a number of it or of its other factor is not finite")
+    if keys.alpha:
+        alpha = float(tensors[keys.alpha].float().reshape(-1)[0])
+    else:
+        alpha = float((config.get("alpha_pattern") or {}).get(name, config.get("lora_alpha", rank)))
+    scale = alpha / rank**0.5 if config.get("use_rslora") and not keys.alpha else alpha / rank
+    if not torch.isfinite(torch.tensor(scale)) or scale == 0:
+        raise UserError(f"{path}: {keys.alpha or name}: an alpha of {alpha:g} makes it no adapter at all")
+    part = LowRank(name, shape.out, shape.columns, rank, scale, shape.kernel)
+    return part, (b.reshape(shape.out, rank).float(), a.reshape(rank, -1).float())

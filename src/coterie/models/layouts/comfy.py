@@ -1,0 +1,20 @@
+"""Names as ComfyUI writes them: everything below ``diffusion_model``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coterie.models.shelves import LAYOUTS, Keys
+
+
+@LAYOUTS.register("comfy")
+@dataclass(frozen=True)
+class Comfy:
+    """One file; a layer without an alpha has one equal to its rank."""
+
+    def keys(self, component: str, layer: str) -> tuple[Keys, ...]:
+        path = f"diffusion_model.{layer}"
+        return (
+            Keys(f"{path}.lora_A.weight", f"{path}.lora_B.weight", f"{path}.alpha"),
+            Keys(f"{path}.lora_down.weight", f"{path}.lora_up.weight", f"{path}.alpha"),
+        )
