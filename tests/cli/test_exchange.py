@@ -51,6 +51,25 @@ def test_out_and_in_again_is_the_same_adapter(run, tmp_path, capsys, layout, mon
         assert read_peft(tmp_path / "next/server/adapters/cluster-0").digest == original
 
 
+def test_verify_proves_it_or_says_what_fails(run, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [])
+    assert call("verify", run, "cluster-0") == 0
+    said = capsys.readouterr().out
+    assert said.count("PASSED") == 5
+    assert "merged into the weights" in said
+    monkeypatch.setattr("coterie.runs.verify.SAME", -1e6)
+    assert call("verify", run, "cluster-0") == 2
+    assert "not the same: written for comfy" in capsys.readouterr().err
+
+
+def test_an_adapter_that_does_nothing_is_no_adapter(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [])
+    sets = [word for item in [*SMALL, "rounds=0"] for word in ("--set", item)]
+    assert call("run", "--out", tmp_path / "bare", *sets) == 0
+    assert call("verify", tmp_path / "bare", "cluster-0") == 2
+    assert "changes nothing" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

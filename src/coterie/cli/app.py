@@ -155,6 +155,47 @@ def import_file(
 
 
 @app.command()
+def merge(
+    adapters: Annotated[list[Path], typer.Argument(metavar="ADAPTER...", help="Two or more LoRA files or folders.")],
+    out: Annotated[Path, typer.Option(help="New folder for the merged adapter and a sheet of pictures.")],
+    rule: Annotated[str, typer.Option(help="product_svd (exact up to the rank, any ranks) or mean.")] = "product_svd",
+    weights: Annotated[str, typer.Option(help="One for each, like 0.5,0.3,0.2; otherwise equal.")] = "",
+    rank: Annotated[int, typer.Option(help="Of the result; 0 is the largest of theirs.", min=0)] = 0,
+    backbone: Annotated[str, typer.Option(help="The backbone that they are for.")] = "doodle",
+) -> None:
+    """Make one adapter of several that people already have, and draw each of them and the mix."""
+    from coterie.runs.merge import merge_files
+
+    try:
+        shares = [float(word) for word in weights.split(",") if word.strip()]
+    except ValueError as error:
+        raise UserError(f"--weights {weights}: wanted numbers with commas between, like 0.5,0.3,0.2") from error
+    got = merge_files(adapters, {"name": backbone}, out, rule, shares, rank)
+    typer.echo(f"{out}: {len(got.adapter.layout.parts)} layers, from ranks {', '.join(map(str, got.ranks))}")
+    if got.discarded is not None:
+        typer.echo(f"share of the energy that the rank could not hold: {got.discarded:.4f}")
+    typer.echo(str(got.sheet))
+
+
+@app.command()
+def verify(
+    run: RunArgument, adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A name that is listed.")]
+) -> None:
+    """Prove that an adapter, its files in every layout and its merged weights do the same, and do anything."""
+    from coterie.runs.verify import verify as check
+
+    effect, checks = check(run, adapter)
+    typer.echo(f"{adapter} changes losses of the backbone by up to {effect:.2g} of them")
+    for found in checks:
+        typer.echo(
+            f"{'PASSED' if found.passed else 'FAILED'}  {found.way}: a loss differs by {found.difference:.1e} at most"
+        )
+    failed = [found.way for found in checks if not found.passed]
+    if failed:
+        raise UserError(f"{adapter}: not the same: {', '.join(failed)}")
+
+
+@app.command()
 def report(run: RunArgument) -> None:
     """Write the report of a run again."""
     from coterie.report import make_report
