@@ -16,16 +16,15 @@ from arms import ARMS, SEEDS
 from judging import CENTRAL
 from playing import folder_of
 
-from coterie.data.sources.studio import population
-from coterie.engines.disk import write_bytes
-from coterie.models.png import png_bytes, sheet
+from coterie.data.sources.studio import PROMPTS, population
+from coterie.models.png import sheet
 from coterie.report.read import pictures_in
 
 INK, QUIET, ACCENT, AGAINST = "#1d1c1a", "#8a867c", "#1b5fae", "#b4451f"
 SHEET_ARMS = ("base", "base told the wish", "local", "fedavg", "fedavg told the wish", "clustered",
               "clustered + personal", "central per style")  # fmt: skip
 SHEET_PEOPLE = ("ada", "finn", "dov", "edda", "cleo", "gus", "bo", "ivo")
-SHEET_PROMPTS = (0, 5)
+SHEET_PROMPTS = (0, 5)  # of the eight that everybody is drawn
 
 
 def text(results: Mapping[str, Any]) -> str:
@@ -83,9 +82,8 @@ def text(results: Mapping[str, Any]) -> str:
         "",
         "![What the arms draw](demo-pictures.png)",
         "",
-        f"From top to bottom: {_listed(SHEET_ARMS)}. Two prompts of subjects that nobody trained on, *cat* (left) and "
-        f"*castle* (right), each drawn for {_listed(SHEET_PEOPLE)}: two people each of neon, blueprint, contrast and "
-        "pixel. Seed 0, the same noise in every row.",
+        f"Two prompts of subjects that nobody trained on, each drawn for {_listed(SHEET_PEOPLE)}. Seed 0, the same "
+        "noise in every row.",
         "",
         "### Style score by style",
         "",
@@ -182,7 +180,25 @@ def sheet_of_pictures(root: Path, path: Path) -> None:
             for name in SHEET_PEOPLE
         }
         rows.append([drawn[name][prompt] for prompt in SHEET_PROMPTS for name in SHEET_PEOPLE])
-    write_bytes(path, png_bytes(sheet(rows, 2)))
+    picture = sheet(rows, 2)
+    high, wide = (length / 100 for length in picture.shape[:2])
+    margin, head = 1.75, 0.5
+    figure = plt.figure(figsize=(wide + margin, high + head), dpi=100)
+    figure.figimage(picture, margin * 100, 0)
+    for row, name in enumerate(SHEET_ARMS):
+        figure.text(1.65 / (wide + margin), 1 - (head + (row + 0.5) * high / len(rows)) / (high + head), name,
+                    ha="right", va="center", color=INK)  # fmt: skip
+    columns = len(SHEET_PROMPTS) * len(SHEET_PEOPLE)
+    for column in range(0, columns, 2):
+        x = (margin + (column + 1) * wide / columns) / (wide + margin)
+        name = styles[SHEET_PEOPLE[column % len(SHEET_PEOPLE)]]
+        figure.text(x, 1 - 0.4 / (high + head), name, ha="center", va="center", color=QUIET)
+        if column % len(SHEET_PEOPLE) == 0:
+            x = (margin + (column + len(SHEET_PEOPLE) / 2) * wide / columns) / (wide + margin)
+            prompt = PROMPTS[SHEET_PROMPTS[column // len(SHEET_PEOPLE)]]
+            figure.text(x, 1 - 0.16 / (high + head), f"“{prompt}”", ha="center", va="center", color=INK)
+    figure.savefig(path, dpi=100, facecolor="white", metadata={"Software": None})
+    plt.close(figure)
 
 
 def _sizes(labels: Mapping[str, str]) -> list[int]:

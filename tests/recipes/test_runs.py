@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +157,17 @@ def test_a_finished_run_is_left_as_it_is(finished):
     assert (path / "server" / "journal.jsonl").read_text() == before
     with pytest.raises(UserError, match="there is a run already"):
         start(small(), path)
+
+
+def test_a_finished_run_stays_finished_when_a_later_version_adds_a_key(finished, tmp_path):
+    path = tmp_path / "older"
+    shutil.copytree(finished[0], path)
+    results = json.loads((path / "server" / "results.json").read_text())
+    del results["recipe"]["start"], results["recipe"]["cohort"]["sealed"]
+    (path / "server" / "results.json").write_text(json.dumps(results))
+    before = (path / "server" / "journal.jsonl").read_text()
+    resume(path)
+    assert (path / "server" / "journal.jsonl").read_text() == before
 
 
 def test_a_control_runs_beside_and_shares_the_people(tmp_path):

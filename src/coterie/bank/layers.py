@@ -103,8 +103,7 @@ class BankedConv2d(Banked):
         assert self.b is not None
         assert self.s is not None
         h = grouped_conv(x, self.a, base.kernel_size, base.stride, base.padding, base.dilation)
-        b = (self.b * self.s).transpose(1, 2)[:, None].expand(-1, h.shape[1], -1, -1)
-        return y.flatten(2).baddbmm_(b.flatten(0, 1), h.flatten(0, 1)).view_as(y)
+        return y + torch.matmul((self.b * self.s).transpose(1, 2)[:, None], h).view_as(y)
 
 
 def grouped_conv(

@@ -43,7 +43,7 @@ def results(form, people, clusters):
         "clients": {c: {"examples": 12, "truth": truth} for c, truth in people.items()}, "clusters": clusters,
         "numbers": {}, "wishes": {c: (w / np.linalg.norm(w)).tolist() for c, w in wishes.items()},
         "history": history, "final": final, "bytes": rows, "failures": {}, "seconds": 75.0, "form": form, "seed": 7,
-        "rounds": 2, "recipe": "abc123abc123", "backbone_parameters": 1_000_000, "backbone_digest": "feedfacecafe",
+        "rounds": 2, "recipe": {}, "backbone_parameters": 1_000_000, "backbone_digest": "feedfacecafe",
         "copies": {c: {"pictures": 8, "copies": 1, "expected": 1 / 9} for c in people},
         "other_wishes": {"named": {"ari": 1.0, "clusters": 2, "silhouette": 0.3}} if clusters else {},
     }  # fmt: skip

@@ -85,7 +85,7 @@ class Doodle:
         return Layout(self.digest, tuple(parts))
 
     def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
-        x0 = torch.from_numpy(np.array(pixels)).movedim(-1, 1).float() / 127.5 - 1
+        x0 = torch.from_numpy(np.array(pixels)).movedim(-1, 1).contiguous().float() / 127.5 - 1
         return {"x0": x0, **self.encode(captions)}
 
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
