@@ -14,7 +14,7 @@ from coterie.bank.bank import Bank, Mix
 from coterie.core.adapter import Adapter
 from coterie.models import flow
 
-WIDTH = 16  # requests a call
+WIDTH = 8  # requests a call
 
 
 @dataclass(frozen=True)

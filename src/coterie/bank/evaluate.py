@@ -26,9 +26,15 @@ class EvalJob:
 
 @torch.no_grad()
 def evaluate(bank: Bank, jobs: Sequence[EvalJob]) -> list[Tensor]:
-    """Loss of every row of every job, float32 ``(rows,)``, in the jobs' order."""
+    """Loss of every row of every job, float32 ``(rows,)``, in the jobs' order.
+
+    Equal adapters on the very same rows (two members of a cluster on their style's pictures) are scored once.
+    """
+    first: dict[tuple[str, int], int] = {}
+    same = [first.setdefault(_key(job), number) for number, job in enumerate(jobs)]
     pieces: list[tuple[int, int, Rows]] = []  # job, rows that count, exactly ROWS rows
-    for number, job in enumerate(jobs):
+    for number in first.values():
+        job = jobs[number]
         n = len(next(iter(job.rows.values())))
         for start in range(0, n, ROWS):
             part = {key: value[start : start + ROWS] for key, value in job.rows.items()}
@@ -48,7 +54,11 @@ def evaluate(bank: Bank, jobs: Sequence[EvalJob]) -> list[Tensor]:
             bank.release()
         for (number, count, _), row in zip(call, losses.view(-1, ROWS), strict=False):
             results[number].append(row[:count].clone())
-    return [torch.cat(parts) if parts else torch.zeros(0) for parts in results]
+    return [torch.cat(results[number]) if results[number] else torch.zeros(0) for number in same]
+
+
+def _key(job: EvalJob) -> tuple[str, int]:
+    return job.adapter.digest if job.adapter is not None else "", id(job.rows)
 
 
 def _padded(value: Tensor) -> Tensor:

@@ -95,13 +95,15 @@ class Workers:
         return hellos
 
     def ask(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the first worker answers to a task that is a question.
+        """The first worker's answer to a task that is a question. All are asked: what they load, they need later.
 
         Raises:
-            UserError: what the worker found wrong.
+            UserError: what a worker found wrong.
         """
-        self._pipes[0].send_bytes(pack(Header(), {"task": dict(task)}))
-        return self._receive(self._pipes[0], 0)
+        for pipe in self._pipes:
+            pipe.send_bytes(pack(Header(), {"task": dict(task)}))
+        first, *_ = [self._receive(pipe, number) for number, pipe in enumerate(self._pipes)]
+        return first
 
     def __enter__(self) -> Workers:
         return self

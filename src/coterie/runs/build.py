@@ -29,14 +29,13 @@ from coterie.engines.workshop import Workshop
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
 from coterie.evals.wishes import Listener
-from coterie.models.backbone import Backbone
+from coterie.models.backbone import Backbone, Rows
 from coterie.runs.recipe import Engine, Recipe, digest_of
 from coterie.wire.envelope import Header
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 PROCESS_BYTES = 720 * 10**6  # an interpreter with torch, diffusers, transformers, backbone and text encoder, measured
 SERVER_BYTES = 400 * 10**6  # the main process beside workers
-LARGEST_WIDTH = 6  # beyond this the curve of the bank is flat at eight pictures a client
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def width_of(recipe: Recipe, num_clients: int) -> int:
     share = memory // processes - PROCESS_BYTES
     each = -(-num_clients // processes)
     layout = recipe.method.layout(backbone)
-    return min(LARGEST_WIDTH, width_for(share, backbone, layout, recipe.form.fit.batch, each))
+    return width_for(share, backbone, layout, recipe.form.fit.batch, each)
 
 
 def header_of(recipe: Recipe, backbone_digest: str) -> Header:
@@ -151,8 +150,9 @@ def assemble(
     painter = Painter(tuple(prompts), recipe.evaluation.copies, recipe.seed)
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
     house = House(header, (layout,), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
+    of_styles: dict[tuple[str, str], Rows] = {}
     hosts = {
-        name: SiteHost(_belongings(recipe, backbone, people, name, folder), house)
+        name: SiteHost(_belongings(recipe, backbone, people, name, folder, of_styles), house)
         for index, name in enumerate(sorted(people.clients))
         if only(index)
     }
@@ -169,7 +169,15 @@ def load_backbone(recipe: Recipe) -> Backbone:
     return recipe.backbone.load(_DTYPES[recipe.engine.dtype], recipe.tokens)
 
 
-def _belongings(recipe: Recipe, backbone: Backbone, people: Population, name: str, folder: Path) -> Belongings:
+def _belongings(
+    recipe: Recipe,
+    backbone: Backbone,
+    people: Population,
+    name: str,
+    folder: Path,
+    of_styles: dict[tuple[str, str], Rows],
+) -> Belongings:
+    """What lies at one site; ``of_styles`` holds the rows that people of one style share, so that they exist once."""
     client = people.clients[name]
     wish = client.wishes.get(recipe.data.wish, "")
     before = f"{wish} " if recipe.data.prompt == "wish" and wish else ""
@@ -177,21 +185,21 @@ def _belongings(recipe: Recipe, backbone: Backbone, people: Population, name: st
     def told(table: Table) -> list[str]:
         return [before + caption for caption in table.captions]
 
-    tests = {"own": client.held_out}
-    if client.style is not None:
-        tests["style"] = people.held_out_of_style(client.style)
-    seed = seed_for(recipe.seed, 0, "", "held-out")
-    levels = recipe.evaluation.levels
+    def fixed(table: Table) -> Rows:
+        seed = seed_for(recipe.seed, 0, "", "held-out")
+        return backbone.fixed(backbone.prepare(table.pixels, told(table)), recipe.evaluation.levels, seed)
+
+    tests = {"own": fixed(client.held_out)} if len(client.held_out) else {}
+    if client.style is not None and len(everybody := people.held_out_of_style(client.style)):
+        if (client.style, before) not in of_styles:
+            of_styles[client.style, before] = fixed(everybody)
+        tests["style"] = of_styles[client.style, before]
     return Belongings(
         client=name,
         folder=folder / "sites" / name,
         train=backbone.prepare(client.train.pixels, told(client.train)),
-        tests={
-            test: backbone.fixed(backbone.prepare(table.pixels, told(table)), levels, seed)
-            for test, table in tests.items()
-            if len(table)
-        },
-        levels=levels,
+        tests=tests,
+        levels=recipe.evaluation.levels,
         wishes={**client.wishes, "": wish},
         pixels=client.train.pixels,
         held_out=(client.held_out.pixels, client.held_out.captions),

@@ -267,14 +267,19 @@ def as_plain(thing: Any) -> Any:
     return str(thing) if isinstance(thing, Path) else thing
 
 
-def digest_of(recipe: Recipe) -> str:
-    """Twelve hexadecimal digits of all that decides numbers: not the name, nor where the clients run."""
-    plain = as_plain(recipe)
+def deciding(recipe: Recipe) -> dict[str, Any]:
+    """All that decides numbers, as plain values: not the name, nor where the clients run."""
+    plain: dict[str, Any] = as_plain(recipe)
     for key in ("name", "control"):
         plain.pop(key)
     for key in ("workers", "memory"):
         plain["engine"].pop(key)
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+    return plain
+
+
+def digest_of(recipe: Recipe) -> str:
+    """Twelve hexadecimal digits of all that decides numbers."""
+    return hashlib.sha256(json.dumps(deciding(recipe), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def meanings(thing: Any) -> dict[str, str]:

@@ -26,7 +26,16 @@ from coterie.models.peft_files import read_peft
 from coterie.runs.build import Assembly, assemble, header_of, population_of, resolve, width_of
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop, Tell
-from coterie.runs.recipe import Recipe, annotated_toml, as_plain, control_of, digest_of, make_recipe, read_recipe
+from coterie.runs.recipe import (
+    Recipe,
+    annotated_toml,
+    as_plain,
+    control_of,
+    deciding,
+    digest_of,
+    make_recipe,
+    read_recipe,
+)
 
 Progress = Callable[[str, int, int], None]
 
@@ -131,7 +140,7 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
         loop.bare = bare_scores(recipe, beside) if beside is not None else ()
         results: dict[str, Any] = trampoline(loop.play(), do)
         results |= {
-            "recipe": as_plain(recipe),  # whole: a digest would change with the first key that a later version adds
+            "recipe": deciding(recipe),  # whole: a digest would change with the first key that a later version adds
             "form": shelf_name(recipe.form),
             "seed": recipe.seed,
             "rounds": recipe.rounds,

@@ -50,7 +50,6 @@ def test_all_sections_are_there_in_order(run):
     page = page_of(run)
     places = [page.index(f'<section id="{name}"') for name in SECTIONS]
     assert places == sorted(places)
-    assert 'id="study"' not in page
     for words in (
         "A simulation:",
         "all four",
@@ -144,6 +143,14 @@ STUDY = {
          "mean": -0.33, "per_seed": [-0.31, -0.35], "supported": False},
     ],
 }  # fmt: skip
+
+
+def test_the_packaged_study_stands_beside_runs_of_its_people_only(tmp_path, write_run):
+    run = write_run(tmp_path / "run", "clustered")
+    assert 'id="study"' in page_of(run)
+    recipe = run / "server" / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('name = "studio"', 'name = "parquet"'))
+    assert 'id="study"' not in page_of(run)
 
 
 def test_a_study_is_marked_as_not_from_this_run(run, tmp_path):

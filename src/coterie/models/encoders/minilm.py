@@ -74,26 +74,30 @@ class MiniLM:
     def alone(self, texts: Sequence[str]) -> list[TextStates]:
         """Each text encoded so that its bits do not depend on the others, ``(1, MAX_TOKENS, 384)``; remembered.
 
-        Passes always have the same shape: sixteen texts of 64 tokens, filled up with the empty one.
+        Passes always have one of two shapes, by the text's own length: sixteen texts of 32 or of 64 tokens, filled up
+        with the empty one.
         """
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        for start in range(0, len(new), _ROWS):
-            part = new[start : start + _ROWS]
-            got = self._fixed(part + [""] * (_ROWS - len(part)))
-            for i, text in enumerate(part):
-                self._known[text] = TextStates(*(value[i : i + 1].clone() for value in got))
+        short = [len(ids) <= MAX_TOKENS // 2 for ids in self._tokenizer(new)["input_ids"]] if new else []
+        for length, wanted in ((MAX_TOKENS // 2, True), (MAX_TOKENS, False)):
+            same = [text for text, fits in zip(new, short, strict=True) if fits is wanted]
+            for start in range(0, len(same), _ROWS):
+                part = same[start : start + _ROWS]
+                got = self._fixed(part + [""] * (_ROWS - len(part)), length)
+                for i, text in enumerate(part):
+                    self._known[text] = TextStates(*(value[i : i + 1].clone() for value in got))
         return [self._known[text] for text in texts]
 
     @torch.no_grad()
-    def _fixed(self, texts: list[str]) -> TextStates:
-        tokens = self._tokenizer(
-            texts, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-        )
+    def _fixed(self, texts: list[str], length: int) -> TextStates:
+        tokens = self._tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         mask = tokens["attention_mask"]
         out = self._model(input_ids=tokens["input_ids"].to(self.device), attention_mask=mask.to(self.device))
         states = out.last_hidden_state.float().cpu() * mask[..., None]
         pooled = torch.nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=-1)
-        return TextStates(states, mask.bool(), pooled)
+        beyond = MAX_TOKENS - length
+        pad = torch.nn.functional.pad
+        return TextStates(pad(states, (0, 0, 0, beyond)), pad(mask.bool(), (0, beyond)), pooled)
 
 
 @functools.cache
