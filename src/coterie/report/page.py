@@ -17,7 +17,7 @@ from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
 from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
 from coterie.report.read import Arm, read_run
 from coterie.report.sprites import Atlas
-from coterie.report.words import GROUPINGS, count, duration, form_name, listed, number, percent, plural, size
+from coterie.report.words import GROUPINGS, count, duration, form_name, listed, number, percent, plural, points, size
 
 
 def make_report(run: Path, study: Path | None = None) -> Path:
@@ -254,7 +254,8 @@ def render(values: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {
-        "percent": percent, "number": number, "size": size, "duration": duration, "plural": plural, "listed": listed,
+        "percent": percent, "points": points, "number": number, "size": size, "duration": duration,
+        "plural": plural, "listed": listed,
     }  # fmt: skip
     policy = f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}"
     return environment.get_template("report.html.j2").render(

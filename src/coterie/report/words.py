@@ -15,6 +15,11 @@ GROUPINGS = {
 }
 
 
+def points(share: float) -> str:
+    """A signed difference of two shares, in hundredths: ``+3.7``."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of one: ``38.2 %``; a dash for what is not known."""
     if share is None or not math.isfinite(share):

@@ -162,7 +162,7 @@ def test_a_study_is_marked_as_not_from_this_run(run, tmp_path):
     assert "31.0 %" in page
     assert "30.0 % to 32.0 %" in page
     assert "+33.0 points" in page
-    assert page.count("<b>not supported</b>") == 1
+    assert page.count("<b>not&nbsp;supported</b>") == 1
     assert "A full study" not in page
 
 
