@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +25,9 @@ class EvalJob:
 
 
 @torch.no_grad()
-def evaluate(bank: Bank, jobs: Sequence[EvalJob]) -> list[Tensor]:
+def evaluate(
+    bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[Tensor]:
     """Loss of every row of every job, float32 ``(rows,)``, in the jobs' order.
 
     Equal adapters on the very same rows (two members of a cluster on their style's pictures) are scored once.
@@ -54,6 +56,7 @@ def evaluate(bank: Bank, jobs: Sequence[EvalJob]) -> list[Tensor]:
             bank.release()
         for (number, count, _), row in zip(call, losses.view(-1, ROWS), strict=False):
             results[number].append(row[:count].clone())
+        progress(start + len(call), len(pieces))
     return [torch.cat(results[number]) if results[number] else torch.zeros(0) for number in same]
 
 

@@ -43,20 +43,20 @@ def run(
 ) -> None:
     """Train everybody's adapters, draw, and write the report."""
     from coterie.cli.progress import listener
-    from coterie.report import make_report
-    from coterie.runs.folder import is_writable, new_folder
-    from coterie.runs.recipe import read_recipe
-    from coterie.runs.run import resume as go_on
-    from coterie.runs.run import start
 
     if resume is not None and (recipe is not None or sets or out is not None):
         raise UserError("--resume goes on with a run as it was begun; it takes no recipe, no --set and no --out")
     path = resume
     with listener(as_json) as heard:
+        # Importing torch takes seconds, in which something should be seen already.
+        from coterie.report import make_report
+        from coterie.runs.folder import is_writable, new_folder, open_run
+        from coterie.runs.recipe import read_recipe
+        from coterie.runs.run import resume as go_on
+        from coterie.runs.run import start
+
         try:
             if path is not None:
-                from coterie.runs.folder import open_run
-
                 go_on(open_run(path).path, heard.tell, heard.progress)
             else:
                 read = read_recipe(recipe, sets or ())

@@ -78,7 +78,7 @@ class Live:
         self.console = Console(stderr=True)
         self.bar = live_bar(self.console)
         self.done = 0.0
-        self.task: Any = None
+        self.task: Any = self.bar.add_task("starting", total=None, detail="model and people")
 
     def __enter__(self) -> Live:
         self.bar.start()
@@ -90,13 +90,12 @@ class Live:
     def tell(self, event: str, **fields: Any) -> None:
         if event == "started":
             self.done, what = 0.0, "control" if fields.get("arm") == "control" else fields["form"]
-            if self.task is not None:
-                self.bar.remove_task(self.task)
+            self.bar.remove_task(self.task)
             self.task = self.bar.add_task(what, total=fields["rounds"] + 2.0, detail="getting ready")
-        elif event == "round_started" and self.task is not None:
+        elif event == "round_started":
             self.done = float(fields["round"])
-            self.bar.update(self.task, completed=self.done, detail=f"round {fields['round']}")
-        elif event == "finishing" and self.task is not None:
+            self.bar.update(self.task, completed=self.done, detail=round_name(fields["round"]))
+        elif event == "finishing":
             self.done += 1
             self.bar.update(self.task, completed=self.done, detail="keeping and drawing")
         line = sentence(event, fields)
@@ -104,7 +103,7 @@ class Live:
             self.console.print(line, highlight=False)
 
     def progress(self, kind: str, done: int, total: int) -> None:
-        if self.task is None or not total:
+        if not total:
             return
         words = {"fit": "training", "sample": "drawing", "evaluate": "scoring"}.get(kind, kind)
         share = done / total
@@ -115,14 +114,15 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     """One event in words; empty for those that only move a bar."""
     control = "control: " if fields.get("arm") == "control" else ""
     if event == "started":
-        return f"{control}{fields['form']}, {fields['rounds']} rounds"
+        rounds = fields["rounds"]
+        return f"{control}{fields['form']}, {rounds} round{'' if rounds == 1 else 's'}"
     if event == "resumed":
         return f"{control}going on after round {fields['round']}"
     if event == "client_failed":
         return f"{control}{fields['client']} failed in round {fields['round']}: {fields['reason']}"
     if event == "round_done":
         loss = "" if fields["loss"] is None else f"  held-out loss {fields['loss']:.4f}"
-        what = "enrolment" if fields["round"] == 0 else f"round {fields['round']}"
+        what = round_name(fields["round"])
         groups = len(set(fields["clusters"].values()))
         found = f"  {groups} groups found" if fields["round"] == 0 and groups else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
@@ -132,6 +132,11 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "report":
         return f"report: {fields['path']}"
     return ""
+
+
+def round_name(number: int) -> str:
+    """Round 0 is enrolment."""
+    return f"round {number}" if number else "enrolment"
 
 
 def size(num_bytes: float) -> str:

@@ -46,7 +46,8 @@ class Workshop:
         return fit(self.bank, jobs, functools.partial(self.progress, "fit"))
 
     def _evaluate(self, works: Sequence[Work]) -> Sequence[Any]:
-        return evaluate(self.bank, [EvalJob(w.client, *w.payload) for w in works])
+        jobs = [EvalJob(w.client, *w.payload) for w in works]
+        return evaluate(self.bank, jobs, functools.partial(self.progress, "evaluate"))
 
     def _sample(self, works: Sequence[Work]) -> Sequence[Any]:
         asked = [

@@ -115,6 +115,24 @@ def test_an_interrupted_pass_leaves_the_backbone_bare(backbone, examples, monkey
     bank.close()
 
 
+def test_the_same_adapter_on_the_same_rows_is_scored_once(backbone, examples):
+    model = backbone()
+    layout = model.layout(4, 4, "all")
+    rows, other = model.fixed(examples(model, 2), 4, 0), model.fixed(examples(model, 2), 4, 1)
+    one, another = noisy(layout, 1), noisy(layout, 2)
+    again = Adapter(layout, one.row.clone())
+    jobs = [EvalJob(*job) for job in (("a", one, rows), ("b", again, rows), ("c", one, other), ("d", another, rows))]
+    bank, told = Bank(model, layout, 2), []
+    got = evaluate(bank, jobs, lambda done, total: told.append((done, total)))
+    alone = [evaluate(bank, [job])[0] for job in jobs]
+    bank.close()
+    assert told == [(3, 3)]
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(got, alone, strict=True))
+    assert torch.equal(got[0], got[1])
+    assert not torch.equal(got[0], got[2])
+    assert not torch.equal(got[0], got[3])
+
+
 def test_a_refused_layout_leaves_the_backbone_as_it_was(backbone):
     model = backbone()
     before = dict(model.network.named_modules())
