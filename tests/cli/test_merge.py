@@ -74,6 +74,14 @@ def test_three_ranks_and_layouts_and_the_printed_error(files, tmp_path, capsys):
     assert "could not hold: 0.0000" in capsys.readouterr().out
 
 
+def test_ties_of_mixed_ranks(files, tmp_path, capsys):
+    words = ["0.safetensors", "2.safetensors", "--out", "t", "--rule", "ties", "--backbone", "untrained"]
+    assert call("merge", *words, "--density", "0.3") == 0
+    said = capsys.readouterr().out
+    assert 0 < float(re.search(r"could not hold: (\S+)", said)[1]) < 1
+    assert {p.rank for p in read_peft(tmp_path / "t").layout.parts} == {4}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -82,6 +90,8 @@ def test_three_ranks_and_layouts_and_the_printed_error(files, tmp_path, capsys):
         (["0.safetensors", "1.safetensors", "--weights", "a,b"], "wanted numbers with commas"),
         (["0.safetensors", "1.safetensors", "--rule", "mean"], "must have one rank"),
         (["0.safetensors", "1.safetensors", "--rule", "men"], "did you mean 'mean'?"),
+        (["0.safetensors", "1.safetensors", "--density", "0.5"], "--density: the rule product_svd trims nothing"),
+        (["0.safetensors", "1.safetensors", "--rule", "ties", "--density", "0"], "--rule.density"),
         (["0.safetensors", "9.safetensors"], "9.safetensors: no such file"),
     ],
 )

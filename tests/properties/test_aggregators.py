@@ -10,6 +10,7 @@ from coterie.core.errors import UserError
 from coterie.core.update import Update
 from coterie.engines.replies import ReplyMap
 from coterie.federation.aggregators.product_svd import mean_of_products, refactor
+from coterie.federation.aggregators.ties import elected_mean, trimmed
 from coterie.federation.groupings.weights import product
 from coterie.federation.shelves import AGGREGATORS
 
@@ -40,8 +41,15 @@ def replies(adapters, weights):
     return ReplyMap({f"c{i:02d}": Update(a, w) for i, (a, w) in enumerate(zip(adapters, weights, strict=True))}, {})
 
 
+WHOLE = {"ties": {"density": 1.0}}  # trimming changes even what all agree on
+
+
+def built(rule):
+    return AGGREGATORS.build({"name": rule, **WHOLE.get(rule, {})})
+
+
 def apply(rule, current, adapters, weights):
-    made = AGGREGATORS.build(rule)
+    made = built(rule)
     return made.apply(made.init(current), current, replies(adapters, weights))
 
 
@@ -68,7 +76,7 @@ def test_identical_clients_give_that_client(rule, weights):
 def test_the_order_of_arrival_changes_nothing(rule, order):
     adapters, weights = [adapter(i) for i in range(4)], [1.0, 2.0, 3.0, 4.0]
     values = {f"c{i}": Update(adapters[i], weights[i]) for i in range(4)}
-    made = AGGREGATORS.build(rule)
+    made = built(rule)
     _, one, _ = made.apply(None, adapter(9), ReplyMap(values, {}))
     _, other, _ = made.apply(None, adapter(9), ReplyMap({f"c{i}": values[f"c{i}"] for i in order}, {}))
     assert torch.equal(one.row, other.row)
@@ -168,3 +176,28 @@ def test_inner_products_of_factors_are_those_of_the_updates(seed):
     one, other = adapter(seed), adapter(seed + 100)
     wanted = sum(float((x * y).sum()) for x, y in zip(dense(one), dense(other), strict=True))
     assert product(one, other) == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+def test_ties_trims_elects_and_averages_what_agrees():
+    one = torch.tensor([[4.0, -1.0, 0.5, -3.0]], dtype=torch.float64)
+    other = torch.tensor([[-1.0, -2.0, 0.4, 5.0]], dtype=torch.float64)
+    assert trimmed(one, 0.5).tolist() == [[4.0, 0.0, 0.0, -3.0]]
+    assert trimmed(one, 1.0) is one
+    got = elected_mean([trimmed(one, 0.5), trimmed(other, 0.5)], [1.0, 1.0])
+    assert got.tolist() == [[4.0, -2.0, 0.0, 5.0]]
+    heavier = elected_mean([one, other], [2.0, 1.0])
+    assert torch.allclose(heavier, torch.tensor([[4.0, -4 / 3, 1.4 / 3, -3.0]], dtype=torch.float64))
+
+
+@given(st.integers(0, 20))
+def test_ties_loses_what_its_rank_cannot_hold(seed):
+    adapters, like = [adapter(seed), adapter(seed + 50, rank=2)], adapter(9, rank=3)
+    made = AGGREGATORS.build({"name": "ties", "density": 0.4})
+    _, got, numbers = made.apply(None, like, replies(adapters, [1.0, 2.0]))
+    tail = energy = 0.0
+    for index, (one, other) in enumerate(zip(dense(adapters[0]), dense(adapters[1]), strict=True)):
+        wanted = elected_mean([trimmed(one, 0.4), trimmed(other, 0.4)], [1.0, 2.0])
+        values = torch.linalg.svdvals(wanted)
+        tail, energy = tail + values[3:].square().sum(), energy + values.square().sum()
+        assert torch.allclose((dense(got)[index] - wanted).norm(), values[3:].norm(), atol=1e-5)
+    assert numbers["aggregate/discarded_energy"] == pytest.approx(float(tail / energy), rel=1e-6)

@@ -158,8 +158,11 @@ def import_file(
 def merge(
     adapters: Annotated[list[Path], typer.Argument(metavar="ADAPTER...", help="Two or more LoRA files or folders.")],
     out: Annotated[Path, typer.Option(help="New folder for the merged adapter and a sheet of pictures.")],
-    rule: Annotated[str, typer.Option(help="product_svd (exact up to the rank, any ranks) or mean.")] = "product_svd",
+    rule: Annotated[
+        str, typer.Option(help="product_svd (exact up to the rank), ties, or mean (one rank).")
+    ] = "product_svd",
     weights: Annotated[str, typer.Option(help="One for each, like 0.5,0.3,0.2; otherwise equal.")] = "",
+    density: Annotated[float | None, typer.Option(help="For ties: share of numbers kept of each.")] = None,
     rank: Annotated[int, typer.Option(help="Of the result; 0 is the largest of theirs.", min=0)] = 0,
     backbone: Annotated[str, typer.Option(help="The backbone that they are for.")] = "doodle",
 ) -> None:
@@ -170,7 +173,7 @@ def merge(
         shares = [float(word) for word in weights.split(",") if word.strip()]
     except ValueError as error:
         raise UserError(f"--weights {weights}: wanted numbers with commas between, like 0.5,0.3,0.2") from error
-    got = merge_files(adapters, {"name": backbone}, out, rule, shares, rank)
+    got = merge_files(adapters, {"name": backbone}, out, rule, shares, rank, density)
     typer.echo(f"{out}: {len(got.adapter.layout.parts)} layers, from ranks {', '.join(map(str, got.ranks))}")
     if got.discarded is not None:
         typer.echo(f"share of the energy that the rank could not hold: {got.discarded:.4f}")

@@ -42,7 +42,8 @@ class Merged:
 
 def merge_files(
     files: Sequence[Path], backbone: Mapping[str, Any], out: Path, rule: str = "product_svd",
-    weights: Sequence[float] = (), rank: int = 0, prompts: Sequence[str] = PROMPTS, steps: int = 16,
+    weights: Sequence[float] = (), rank: int = 0, density: float | None = None,
+    prompts: Sequence[str] = PROMPTS, steps: int = 16,
 ) -> Merged:  # fmt: skip
     """Merges adapter files of one backbone, of any layout and of any ranks that the rule takes.
 
@@ -52,6 +53,7 @@ def merge_files(
         out: new folder: the merged adapter in PEFT's layout and ``sheet.png``.
         rule: an aggregator.
         weights: one for each file; they are divided by their sum. None given: all equal.
+        density: of the rule ``ties``; None is its own.
         rank: of the result; 0 is the largest rank among the files.
         prompts: what the sheet shows, each from the same noise in every row.
         steps: denoising steps of the sheet.
@@ -70,7 +72,10 @@ def merge_files(
     found = [read_file(path, layers, loaded.digest).adapter for path in files]
     aligned = [_aligned(adapter, found, layers) for adapter in found]
     ranks = tuple(max(p.rank for p in a.layout.parts if isinstance(p, LowRank)) for a in found)
-    made = AGGREGATORS.build({"name": rule}, "--rule")
+    if density is not None and rule != "ties":
+        raise UserError(f"--density: the rule {rule} trims nothing; it belongs to --rule ties")
+    settings = {"name": rule} | ({} if density is None else {"density": density})
+    made = AGGREGATORS.build(settings, "--rule")
     same = all(adapter.layout == aligned[0].layout for adapter in aligned)
     if not made.mixed_ranks and (not same or rank not in (0, ranks[0])):
         raise UserError(f"--rule {rule}: averages factors, which must have one rank; use --rule product_svd")

@@ -61,7 +61,7 @@ def mean_of_products(adapters: Sequence[Adapter], weights: Sequence[float], like
     kept = lost = 0.0
     for index, part in enumerate(like.layout.parts):
         for adapter in adapters:
-            _require_same_layer(part, adapter, index)
+            require_same_layer(part, adapter, index)
         if isinstance(part, Dense):
             pieces.append(
                 sum((w * x.dense(index).double() for w, x in zip(weights, adapters, strict=True)), torch.tensor(0.0))
@@ -128,7 +128,8 @@ def _fresh_rows(a: Tensor, old_a: Tensor, count: int) -> Tensor:
     return filled
 
 
-def _require_same_layer(part: LowRank | Dense, adapter: Adapter, index: int) -> None:
+def require_same_layer(part: LowRank | Dense, adapter: Adapter, index: int) -> None:
+    """Raises ``UserError`` if an adapter has another layer at a place than a part says; ranks may differ."""
     parts = adapter.layout.parts
     other = parts[index] if index < len(parts) else None
     if isinstance(part, LowRank) and isinstance(other, LowRank):
