@@ -66,6 +66,12 @@ def complaint(result):
         ("[engine]\nmemory = 'lots'", "engine.memory: 'lots' is no size"),
         ("[engine]\nmemory = '10MB'\nworkers = 0\n[backbone]\nname = 'untrained'", "engine.memory: "),
         ("[method]\nrank = 0", "mine.toml: method.rank: "),
+        ("[method]\nrank = 100000", "mine.toml: method.rank: "),
+        ("seed = 99999999999999999999999", "mine.toml: seed: "),
+        ("start = 'nowhere'", "start: nowhere: no adapter is here"),
+        ("start = 'mine.toml'", "start: mine.toml: this is a file"),
+        ("[cohort]\nsealed = true\n[form]\naggregator = 'ties'", "cohort.sealed: form.aggregator ties reads single"),
+        ("[cohort]\nsealed = true\n[form]\ngrouping = 'weights'", "cohort.sealed: form.grouping weights reads single"),
         ("[data]\nsource = { name = 'parquet', path = 'none.parquet' }", "none.parquet"),
         ("[control]\nfrm = 3", "mine.toml: control.frm: unknown key; did you mean 'form'?"),
     ],
@@ -79,13 +85,37 @@ def test_a_wrong_recipe_is_told_in_one_line(coterie, tmp_path, text, wanted):
 def test_other_wrong_words(coterie, tmp_path):
     assert "nowhere.toml: no such recipe" in complaint(coterie("run", "nowhere.toml"))
     assert "wanted key=value" in complaint(coterie("run", "--set", "rounds"))
-    assert "quickstart.toml: rouns: unknown key" in complaint(coterie("run", "--set", "rouns=2"))
+    assert "--set: rouns: unknown key" in complaint(coterie("run", "--set", "rouns=2"))
     assert "nowhere: not a run" in complaint(coterie("run", "--resume", "nowhere"))
     assert "takes no recipe" in complaint(coterie("run", "--resume", "nowhere", "--set", "rounds=2"))
     assert "nowhere: not a run" in complaint(coterie("show", "nowhere"))
     assert "runs: no such folder" in complaint(coterie("list"))
     assert "--format yaml: no such format" in complaint(coterie("list", tmp_path, "--format", "yaml"))
     assert "nowhere: not a run" in complaint(coterie("generate", "nowhere", "--prompt", "x"))
+
+
+def test_a_run_does_not_begin_among_other_files(coterie, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "holiday.png").write_bytes(b"")
+    assert "mine: this folder holds something else" in complaint(coterie("run", "--out", "mine", *sets(*SMALL)))
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["holiday.png"]
+
+
+def test_one_damaged_run_does_not_hide_the_others(coterie, tmp_path):
+    for name in ("broken", "whole"):
+        assert coterie("run", "--out", name, *sets(*SMALL))[0] == 0
+    (tmp_path / "broken" / "server" / "recipe.toml").write_text("x = [")
+    assert "recipe.toml: not TOML" in complaint(coterie("show", "broken"))
+    code, out, _ = coterie("list", ".", "--format", "json")
+    rows = {row["run"]: row for row in json.loads(out)}
+    assert code == 0
+    assert rows["whole"]["state"] == "finished"
+    assert "not TOML" in rows["broken"]["state"]
+    for mix, wanted in (("cluster-0=nan", "a weight is between"), ("cluster-0=1,cluster-0=1", "every name once")):
+        assert wanted in complaint(coterie("generate", "whole", "--prompt", "x", "--mix", mix))
+    for number in ("", "-2"):
+        code, out, _ = coterie("generate", "whole", "--prompt", "x", "-n", 1, "--steps", 1)
+        assert (code, out.strip()) == (0, f"whole/generated/base{number}/sheet.png")
 
 
 @pytest.fixture(scope="module")

@@ -113,10 +113,11 @@ def generate(
     note_prompt: Annotated[bool, typer.Option(help="Write the prompt into the pictures.")] = False,
 ) -> None:
     """Draw pictures with adapters of a run; without a choice, with the bare backbone."""
+    from coterie.runs.folder import new_folder
     from coterie.runs.generate import Wanted, draw
 
     wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, note_prompt)
-    sheet = draw(run, wanted, out or Path(run) / "generated")
+    sheet = draw(run, wanted, out or new_folder(run / "generated", client or cluster or ("mix" if mix else "base")))
     typer.echo(str(sheet))
 
 
@@ -163,7 +164,7 @@ def merge(
     ] = "product_svd",
     weights: Annotated[str, typer.Option(help="One for each, like 0.5,0.3,0.2; otherwise equal.")] = "",
     density: Annotated[float | None, typer.Option(help="For ties: share of numbers kept of each.")] = None,
-    rank: Annotated[int, typer.Option(help="Of the result; 0 is the largest of theirs.", min=0)] = 0,
+    rank: Annotated[int, typer.Option(help="Of the result; 0 is the largest of theirs.", min=0, max=1024)] = 0,
     backbone: Annotated[str, typer.Option(help="The backbone that they are for.")] = "doodle",
 ) -> None:
     """Make one adapter of several that people already have, and draw each of them and the mix."""
@@ -184,7 +185,7 @@ def merge(
 def verify(
     run: RunArgument, adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A name that is listed.")]
 ) -> None:
-    """Prove that an adapter, its files in every layout and its merged weights do the same, and do anything."""
+    """Check on losses that an adapter, its files in every layout and its merged weights do the same, and anything."""
     from coterie.runs.verify import verify as check
 
     effect, checks = check(run, adapter)

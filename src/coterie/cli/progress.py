@@ -124,7 +124,7 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         loss = "" if fields["loss"] is None else f"  held-out loss {fields['loss']:.4f}"
         what = round_name(fields["round"])
         groups = len(set(fields["clusters"].values()))
-        found = f"  {groups} groups found" if fields["round"] == 0 and groups else ""
+        found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}"
     if event == "finished":

@@ -65,6 +65,8 @@ def read_peft(folder: Path, backbone: str | None = None) -> Adapter:
         UserError: if a file is missing or cannot be read, or the adapter belongs to another backbone.
     """
     path = folder / "adapter_model.safetensors"
+    if folder.is_file():
+        raise UserError(f"{folder}: this is a file; wanted a folder with adapter_config.json and {path.name}")
     try:
         config = json.loads((folder / "adapter_config.json").read_text())
         with safe_open(path, "pt") as file:

@@ -62,9 +62,9 @@ def again(arm: Arm) -> dict[str, Any]:
     """Commands, versions and digests."""
     engine = arm.table("engine")
     return {
-        "commands": ["coterie run server/recipe.toml --out AGAIN", "coterie report AGAIN"],
+        "commands": ["coterie run server/recipe.toml --out AGAIN"],
         "facts": {
-            "recipe digest": arm.results.get("recipe") or "–",
+            "recipe digest": arm.results.get("recipe_digest") or "–",
             "backbone": f"{arm.table('backbone').get('name', '?')} {arm.digest}".strip(),
             "seed": arm.recipe.get("seed", "–"),
             "number type": engine.get("dtype", "–"),

@@ -14,6 +14,8 @@ from coterie.models.png import png_bytes, sheet
 from coterie.runs.folder import RunFolder, open_run
 from coterie.runs.recipe import read_recipe
 
+LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -106,6 +108,10 @@ def _names(wanted: Wanted) -> list[tuple[str, float]]:
             pairs.append((name.strip(), float(weight)))
         except ValueError as error:
             raise UserError(f"--mix {wanted.mix}: {item!r} is no name=weight, like cluster-0=0.6") from error
+        if not abs(pairs[-1][1]) <= LARGEST_WEIGHT:
+            raise UserError(f"--mix {wanted.mix}: {item!r}: a weight is between -{LARGEST_WEIGHT} and {LARGEST_WEIGHT}")
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise UserError(f"--mix {wanted.mix}: give every name once")
     return pairs
 
 

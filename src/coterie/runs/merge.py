@@ -65,7 +65,7 @@ def merge_files(
         raise UserError("give two or more adapters to merge")
     if weights and (len(weights) != len(files) or min(weights) < 0 or not sum(weights) > 0):
         raise UserError(
-            f"--weights: {len(weights)} weights for {len(files)} adapters; wanted one each, none below zero"
+            f"--weights: {len(weights)} weights for {len(files)} adapters; one each, none below 0, not all 0"
         )
     loaded = BACKBONES.build(dict(backbone), "--backbone").load(torch.float32, 32)
     layers = adaptable(loaded.network)

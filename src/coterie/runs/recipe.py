@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.core.errors import UserError
 from coterie.core.protocols import Form
-from coterie.core.shelf import Problems, validated
+from coterie.core.shelf import Problems, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
@@ -147,7 +147,7 @@ class Recipe(Settings):
     """
 
     name: str = Field("studio", pattern=r"^[A-Za-z0-9._-]+$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     rounds: int = Field(3, ge=0)
     form: Annotated[Form, FORMS] = Field(default_factory=lambda: FORMS.build("clustered"))
     data: Data = Data()
@@ -173,7 +173,10 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
         UserError: with the file, the key, what is wrong and the nearest right name.
     """
     if path is None:
-        text, where = files("coterie.runs").joinpath("quickstart.toml").read_text(), "quickstart.toml"
+        text, where = (
+            files("coterie.runs").joinpath("quickstart.toml").read_text(),
+            "--set" if (sets := tuple(sets)) else "quick start",
+        )
     else:
         where = str(path)
         try:
@@ -199,7 +202,22 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
             validated(Recipe, merged(plain, recipe.control), "control")
     except Problems as problems:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
+    for one in filter(None, (recipe, control_of(recipe))):
+        _require_sums(one, where)
     return recipe
+
+
+def _require_sums(recipe: Recipe, where: str) -> None:
+    """What reads single replies cannot run where the server sees only their sums."""
+    if not recipe.cohort.sealed:
+        return
+    rule, grouping = getattr(recipe.form, "aggregator", None), getattr(recipe.form, "grouping", None)
+    if rule is not None and not rule.linear:
+        raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
+    if grouping is not None and grouping.reads == "adapters":
+        raise UserError(
+            f"{where}: cohort.sealed: form.grouping {shelf_name(grouping)} reads single adapters; use wishes"
+        )
 
 
 def control_of(recipe: Recipe) -> Recipe | None:

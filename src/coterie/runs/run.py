@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from coterie.core.adapter import Layout, require_same_layout
+from coterie.core.adapter import Adapter, Layout, require_same_layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -61,6 +61,10 @@ def start(
     folder = RunFolder(path)
     if folder.exists:
         raise UserError(f"{path}: there is a run already; go on with: coterie run --resume {path}")
+    if path.is_dir() and {entry.name for entry in path.iterdir()} - {"server", "sites"}:
+        raise UserError(f"{path}: this folder holds something else; choose an empty or a new one with --out DIR")
+    if recipe.start:
+        start_adapter(recipe)
     people = population_of(recipe, 32)
     with contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
@@ -141,6 +145,7 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
         results: dict[str, Any] = trampoline(loop.play(), do)
         results |= {
             "recipe": deciding(recipe),  # whole: a digest would change with the first key that a later version adds
+            "recipe_digest": digest_of(recipe),
             "form": shelf_name(recipe.form),
             "seed": recipe.seed,
             "rounds": recipe.rounds,
@@ -230,12 +235,21 @@ def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], num_parameters: 
     (layout,) = terms.layouts
     begin = layout.start(seed_for(recipe.seed, 0, "", "adapter"))
     if recipe.start:
-        begin = read_peft(Path(recipe.start), layout.backbone)
+        begin = start_adapter(recipe, layout.backbone)
         try:
             require_same_layout(layout, begin.layout)
         except UserError as error:
             raise UserError(f"start: {recipe.start}: {error}; see method.rank, method.alpha, method.targets") from error
     return Loop(recipe, folder, terms, begin, tuple(tests), num_parameters, terms.tell)
+
+
+def start_adapter(recipe: Recipe, backbone: str | None = None) -> Adapter:
+    """The adapter that a recipe's ``start`` names, of a backbone if one is given."""
+    try:
+        return read_peft(Path(recipe.start), backbone)
+    except UserError as error:
+        hint = "wanted a folder in PEFT's layout; make one of a LoRA file with: coterie import FILE --out FOLDER"
+        raise UserError(f"start: {error}; {hint}") from error
 
 
 def _silent(kind: str, done: int, total: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from coterie.core.errors import UserError
 from coterie.runs.folder import RunFolder, open_run
+from coterie.runs.recipe import as_plain, read_recipe
+
+_COLUMNS = ("run", "form", "backbone", "rounds", "seed", "state")
 
 
 def summaries(root: Path) -> list[dict[str, Any]]:
@@ -18,7 +20,14 @@ def summaries(root: Path) -> list[dict[str, Any]]:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; runs are made with: coterie run")
-    return [_summary(RunFolder(path)) for path in sorted(root.iterdir()) if RunFolder(path).exists]
+    rows = []
+    for folder in (RunFolder(path) for path in sorted(root.iterdir())):
+        if folder.exists:
+            try:
+                rows.append(_summary(folder))
+            except UserError as error:
+                rows.append({**dict.fromkeys(_COLUMNS), "run": str(folder.path), "state": str(error)})
+    return rows
 
 
 def details(path: Path) -> dict[str, Any]:
@@ -52,7 +61,7 @@ def details(path: Path) -> dict[str, Any]:
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
-    recipe = tomllib.loads((folder.server / "recipe.toml").read_text())
+    recipe = as_plain(read_recipe(folder.server / "recipe.toml"))
     rounds = [event["round"] for event in folder.events() if event["event"] == "round_done"]
     finished = (folder.server / "results.json").is_file()
     return {
@@ -61,7 +70,7 @@ def _summary(folder: RunFolder) -> dict[str, Any]:
         "backbone": recipe["backbone"]["name"],
         "rounds": f"{max([0, *rounds])}/{recipe['rounds']}",
         "seed": recipe["seed"],
-        "state": "finished" if finished else "stopped: coterie run --resume",
+        "state": "finished" if finished else f"stopped: coterie run --resume {folder.path}",
     }
 
 

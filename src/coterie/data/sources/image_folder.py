@@ -29,7 +29,7 @@ class ImageFolder:
     ``validation`` a column ``split`` of that name and the next sub-folder as ``client``.
 
     Attributes:
-        path: the folder.
+        path: the folder, as seen from where the command is typed.
         caption_column: the column of the metadata files that holds the captions.
     """
 
@@ -46,7 +46,7 @@ class ImageFolder:
         root = Path(self.path)
         if not root.is_dir():
             what = "is a file; wanted a folder of pictures" if root.exists() else "no such folder"
-            raise UserError(f"path: {root}: {what}{_neighbour(root)}")
+            raise UserError(f"{root}: {what}{_neighbour(root)}")
         pictures = _pictures(root)
         about = self._metadata(root)
         table = gather(self._rows(root, pictures, about), side)
@@ -55,7 +55,7 @@ class ImageFolder:
         if not len(table):
             skipped = (*table.skipped, *absent)
             first = f": {skipped[0].name}: {skipped[0].reason}" if skipped else " (.png, .jpg, .webp and the like)"
-            raise UserError(f"path: {root}: none of its {len(pictures)} pictures can be used{first}")
+            raise UserError(f"{root}: none of its {len(pictures)} pictures can be used{first}")
         return Table(table.pixels, table.captions, table.columns, (*table.skipped, *absent))
 
     def _rows(self, root: Path, pictures: list[Path], about: Mapping[Path, dict[str, str]]) -> Iterator[Row]:
@@ -81,7 +81,7 @@ class ImageFolder:
         for file in sorted(path for name in METADATA for path in root.rglob(name)):
             for row in _read(file):
                 if "file_name" not in row:
-                    raise UserError(f"path: {file} has no column 'file_name'{nearest('file_name', row)}")
+                    raise UserError(f"{file} has no column 'file_name'{nearest('file_name', row)}")
                 if self.caption_column not in row:
                     known = [name for name in row if name != "file_name"]
                     what = f"{file} has no column {self.caption_column!r}"
@@ -105,7 +105,7 @@ def _read(file: Path) -> list[dict[str, str]]:
             return [texts(row, rows.features) for row in rows]
         except (DatasetGenerationError, ValueError):
             wanted = "JSON lines" if file.suffix == ".jsonl" else "comma-separated values"
-            raise UserError(f"path: {file}: cannot be read as {wanted}") from None
+            raise UserError(f"{file}: cannot be read as {wanted}") from None
 
 
 def _pictures(root: Path) -> list[Path]:

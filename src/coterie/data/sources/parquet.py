@@ -19,7 +19,7 @@ class Parquet:
     """Pictures from one parquet file.
 
     Attributes:
-        path: the file.
+        path: the file, as seen from where the command is typed.
         image_column: the column of pictures: an Image feature (``bytes`` and ``path``) or plain bytes.
         caption_column: the column of captions.
     """
@@ -37,12 +37,12 @@ class Parquet:
         path = Path(self.path)
         if not path.is_file():
             what = "is a folder; wanted a parquet file" if path.is_dir() else "no such file"
-            raise UserError(f"path: {path}: {what}{_neighbour(path)}")
+            raise UserError(f"{path}: {what}{_neighbour(path)}")
         with tempfile.TemporaryDirectory() as cache:
             table = gather(self._rows(path, cache), side)
         if not len(table):
             first = f": {table.skipped[0].name}: {table.skipped[0].reason}" if table.skipped else ""
-            raise UserError(f"path: {path}: none of its {len(table.skipped)} rows can be used{first}")
+            raise UserError(f"{path}: none of its {len(table.skipped)} rows can be used{first}")
         return table
 
     def _rows(self, path: Path, cache: str) -> Iterator[Row]:
@@ -52,7 +52,7 @@ class Parquet:
         try:
             names = pq.read_schema(path).names
         except (pa.ArrowException, OSError):
-            raise UserError(f"path: {path}: not a parquet file") from None
+            raise UserError(f"{path}: not a parquet file") from None
         for key in ("image_column", "caption_column"):
             wanted = getattr(self, key)
             if wanted not in names:

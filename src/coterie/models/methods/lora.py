@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from coterie.core.adapter import Layout
 from coterie.models.backbone import Backbone
@@ -23,7 +23,7 @@ class Lora:
         targets: ``attention`` (its four projections) or ``all`` (also convolutions and time projections).
     """
 
-    rank: Annotated[int, Ge(1)] = 8
+    rank: Annotated[int, Ge(1), Le(1024)] = 8
     alpha: Annotated[float, Gt(0)] = 8.0
     targets: Literal["attention", "all"] = "all"
 
