@@ -40,7 +40,8 @@ class Shelf(Generic[T]):
                 raise ValueError(f"the {self.kind} {name!r} is registered twice")
             if not is_dataclass(thing):
                 raise TypeError(f"the {self.kind} {name!r} must be a dataclass: its fields are its settings")
-            setattr(thing, "shelf_name", name)  # noqa: B010 - a class attribute that no annotation declares
+            setattr(thing, "shelf_name", name)  # noqa: B010 - class attributes that no annotation declares
+            setattr(thing, "shelf", self)  # noqa: B010
             self._things[name] = thing
             return thing
 
@@ -99,6 +100,12 @@ class Shelf(Generic[T]):
 def shelf_name(thing: Any) -> str:
     """The registered name of a thing."""
     return str(type(thing).shelf_name)
+
+
+def neighbours(thing: Any) -> list[str]:
+    """Names of all that could stand in the place of a thing from a shelf, its own among them."""
+    names: list[str] = type(thing).shelf.names()
+    return names
 
 
 class Problems(UserError):

@@ -140,7 +140,7 @@ def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
         spent.append(f"{duration(control.results['seconds'])} for the control")
     return {
         "people": str(len(arm.clients)),
-        "pictures to learn from": " to ".join(str(x) for x in dict.fromkeys(pictures[:1] + pictures[-1:])) or "–",
+        "pictures each": " to ".join(str(x) for x in dict.fromkeys(pictures[:1] + pictures[-1:])) or "–",
         "rounds": str(arm.recipe.get("rounds", "–")),
         "steps a round": str(fit.get("steps", "–")),
         "form": form,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coterie.core.errors import UserError
 from coterie.core.protocols import Form
-from coterie.core.shelf import Problems, shelf_name, validated
+from coterie.core.shelf import Problems, neighbours, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
@@ -333,6 +333,8 @@ def annotated_toml(thing: Any, name: str = "") -> str:
                 )
             continue
         text = tomli_w.dumps({key: value}).strip().replace("\n", " ")
-        note = notes.get(key, "which one it is" if key == "name" else "")
+        note = notes.get(key, "")
+        if key == "name" and not note:
+            note = f"one of: {', '.join(neighbours(thing))}"
         lines.append(f"{text:<34}# {note}" if note else text)
     return "\n".join(lines) + "\n" + "".join("\n" + table for table in tables)

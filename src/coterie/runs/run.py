@@ -74,9 +74,11 @@ def start(
             update={"pictures": resolved.pictures.model_copy(update={"prompts": tuple(prompts)})}
         )
         folder.lock()
-        folder.write("recipe.toml", annotated_toml(resolved))
-        folder.write_json("environment.json", environment())
-        folder.unlock()
+        try:
+            folder.write("recipe.toml", annotated_toml(resolved))
+            folder.write_json("environment.json", environment())
+        finally:
+            folder.unlock()
         return _go_on(resolved, path, tell, crew, beside)
 
 
