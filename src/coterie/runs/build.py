@@ -83,7 +83,8 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
         truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
         style = truths.pop() if len(truths) == 1 else None
-        wishes: dict[str, str] = {data.wish: table.columns["wish"][rows[0]]} if "wish" in table.columns else {}
+        said = [wish for wish in (table.columns["wish"][i] for i in rows) if wish] if "wish" in table.columns else []
+        wishes: dict[str, str] = {data.wish: said[0]} if said else {}
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:8]))

@@ -108,3 +108,14 @@ def test_user_errors(tmp_path):
     listing.write_text("{broken")
     with pytest.raises(UserError, match="cannot be read as JSON lines"):
         ImageFolder(tmp_path / "mine").read(4)
+
+
+def test_a_wish_lies_in_its_clients_folder(tmp_path):
+    for name in ("train/ann/1.png", "test/ann/2.png", "train/bo/1.png"):
+        picture(tmp_path / name)
+        (tmp_path / name).with_suffix(".txt").write_text("cup")
+    assert "wish" not in ImageFolder(tmp_path).read(4).columns
+    (tmp_path / "train" / "ann" / "wish.txt").write_text("glass, like in a church\n")
+    table = ImageFolder(tmp_path).read(4)
+    assert table.columns["client"] == ("ann", "ann", "bo")
+    assert table.columns["wish"] == ("", "glass, like in a church", "")

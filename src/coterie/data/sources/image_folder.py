@@ -26,7 +26,8 @@ class ImageFolder:
     ``metadata.jsonl`` or ``metadata.csv``, in any of the folders, names pictures in ``file_name`` relative to itself; a
     picture that none of them names takes its caption from the ``.txt`` file of its own name. Pictures in sub-folders
     get a column ``client``: the first sub-folder's name, or where the folder holds only ``train``, ``test`` and
-    ``validation`` a column ``split`` of that name and the next sub-folder as ``client``.
+    ``validation`` a column ``split`` of that name and the next sub-folder as ``client``. What that client wishes for is
+    read from a ``wish.txt`` in its folder into a column ``wish``; the form ``clustered`` groups by it.
 
     Attributes:
         path: the folder, as seen from where the command is typed.
@@ -68,6 +69,9 @@ class ImageFolder:
                 columns["split"] = folders.pop(0)
             if folders:
                 columns["client"] = folders[0]
+                wish = root / columns.get("split", "") / folders[0] / "wish.txt"
+                if wish.is_file():
+                    columns["wish"] = wish.read_text(encoding="utf-8", errors="replace").strip()
             columns |= about.get(path, {})
             caption = columns.pop(self.caption_column, None) or _beside(path)
             try:
