@@ -40,8 +40,8 @@ class Shelf(Generic[T]):
                 raise ValueError(f"the {self.kind} {name!r} is registered twice")
             if not is_dataclass(thing):
                 raise TypeError(f"the {self.kind} {name!r} must be a dataclass: its fields are its settings")
-            setattr(thing, "shelf_name", name)  # noqa: B010 - class attributes that no annotation declares
-            setattr(thing, "shelf", self)  # noqa: B010
+            shelved: Any = thing  # no annotation of a class on a shelf declares these two
+            shelved.shelf_name, shelved.shelf = name, self
             self._things[name] = thing
             return thing
 
