@@ -39,7 +39,7 @@ class Bank:
         if template.backbone != backbone.digest:
             raise UserError(f"the layout belongs to backbone {template.backbone}, here is {backbone.digest}")
         keep_freed_memory()
-        self.dtype = next(backbone.network.parameters()).dtype
+        self.dtype, self.device = next(backbone.network.parameters()).dtype, backbone.device
         self.layers: list[Banked] = []
         try:
             for part in template.parts:
@@ -72,8 +72,8 @@ class Bank:
     def read(self, slot: int, layout: Layout) -> Adapter:
         """The adapter in a slot, cut to a layout's ranks."""
         if layout == self.template:
-            return Adapter(layout, self.master[slot].clone())
-        whole = Adapter(self.template, self.master[slot])
+            return Adapter(layout, self.master[slot].clone().cpu())
+        whole = Adapter(self.template, self.master[slot].cpu())
         pieces = []
         for index, part in enumerate(layout.parts):
             assert isinstance(part, LowRank)
@@ -125,8 +125,8 @@ class Bank:
             a = rows[:, offset:middle].view(-1, part.rank, part.columns)[index]
             b = rows[:, middle : offset + part.size].view(-1, part.rank, part.out)[index]
             b = b * (weight * scales[:, i][index])[:, :, None, None]
-            layer.a, layer.b = a.flatten(1, 2).to(self.dtype), b.flatten(1, 2).to(self.dtype)
-            layer.s = torch.ones(1, 1, 1, dtype=self.dtype)
+            layer.a, layer.b = (f.flatten(1, 2).to(self.device, self.dtype) for f in (a, b))
+            layer.s = torch.ones(1, 1, 1, dtype=self.dtype, device=self.device)
 
     def release(self) -> None:
         """Leaves the backbone bare."""
@@ -167,10 +167,10 @@ class Bank:
         return build(self.template, pieces).row
 
     def _allocate(self, slots: int) -> None:
-        self.master = torch.zeros(slots, self.template.size)
+        self.master = torch.zeros(slots, self.template.size, device=self.device)
         self.work = self.master if self.dtype == torch.float32 else self.master.to(self.dtype)
         self.grad = torch.zeros_like(self.work)
-        self.scale = torch.ones(slots, len(self.template.parts))
+        self.scale = torch.ones(slots, len(self.template.parts), device=self.device)
 
     def _wrap(self, part: Any) -> Banked:
         if not isinstance(part, LowRank):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from coterie.bank.bank import Bank, Mix
 from coterie.core.adapter import Adapter
-from coterie.models import flow
 
 WIDTH = 8  # requests a call
 
@@ -58,7 +57,7 @@ def sample(
         most = max(request.steps for request in filled)
         sigmas = torch.zeros(len(filled), most + 1)  # a request with fewer steps stays at noise level zero
         for i, request in enumerate(filled):
-            sigmas[i, : request.steps + 1] = flow.euler_sigmas(request.steps)
+            sigmas[i, : request.steps + 1] = bank.backbone.grid(request.steps)
         try:
             bank.bind_groups(mixes)
             for step in range(most):

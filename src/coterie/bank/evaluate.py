@@ -55,7 +55,7 @@ def evaluate(
         finally:
             bank.release()
         for (number, count, _), row in zip(call, losses.view(-1, ROWS), strict=False):
-            results[number].append(row[:count].clone())
+            results[number].append(row[:count].clone().cpu())
         progress(start + len(call), len(pieces))
     return [torch.cat(results[number]) if results[number] else torch.zeros(0) for number in same]
 

@@ -77,7 +77,9 @@ def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> l
         bank.load(slot, jobs[slot].start if slot < len(jobs) else None)
     bank.bind_training()
     anchors = {
-        k: bank.padded(job.fit.anchor) for k, job in enumerate(jobs) if job.fit.mu and job.fit.anchor is not None
+        k: bank.padded(job.fit.anchor).to(bank.device)
+        for k, job in enumerate(jobs)
+        if job.fit.mu and job.fit.anchor is not None
     }
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]

@@ -139,14 +139,13 @@ def export(
 def import_file(
     file: Annotated[Path, typer.Argument(help="A LoRA file, or a folder in PEFT's layout.")],
     out: Annotated[Path, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")],
-    backbone: Annotated[str, typer.Option(help="The backbone that it is for.")] = "doodle",
-    component: Annotated[str, typer.Option(help="Part of a pipeline: unet or transformer.")] = "unet",
+    backbone: Annotated[str, typer.Option(help="That it is for: a name, or a pipeline's folder, file or id.")] = "doodle",
     allow_unmatched: Annotated[bool, typer.Option(help="Leave out tensors of no layer.")] = False,
 ) -> None:
     """Read a LoRA file of PEFT, diffusers, kohya or ComfyUI; say what did not fit and what was left behind."""
-    from coterie.runs.exchange import import_adapter
+    from coterie.runs.exchange import backbone_named, import_adapter
 
-    got = import_adapter(file, {"name": backbone}, out, component, allow_unmatched)
+    got = import_adapter(file, backbone_named(backbone), out, allow_unmatched)
     layout = got.adapter.layout
     typer.echo(f"{out}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
     if got.unmatched:
@@ -165,16 +164,17 @@ def merge(
     weights: Annotated[str, typer.Option(help="One for each, like 0.5,0.3,0.2; otherwise equal.")] = "",
     density: Annotated[float | None, typer.Option(help="For ties: share of numbers kept of each.")] = None,
     rank: Annotated[int, typer.Option(help="Of the result; 0 is the largest of theirs.", min=0, max=1024)] = 0,
-    backbone: Annotated[str, typer.Option(help="The backbone that they are for.")] = "doodle",
+    backbone: Annotated[str, typer.Option(help="That they are for: a name, or a pipeline's folder, file or id.")] = "doodle",
 ) -> None:
     """Make one adapter of several that people already have, and draw each of them and the mix."""
+    from coterie.runs.exchange import backbone_named
     from coterie.runs.merge import merge_files
 
     try:
         shares = [float(word) for word in weights.split(",") if word.strip()]
     except ValueError as error:
         raise UserError(f"--weights {weights}: wanted numbers with commas between, like 0.5,0.3,0.2") from error
-    got = merge_files(adapters, {"name": backbone}, out, rule, shares, rank, density)
+    got = merge_files(adapters, backbone_named(backbone), out, rule, shares, rank, density)
     typer.echo(f"{out}: {len(got.adapter.layout.parts)} layers, from ranks {', '.join(map(str, got.ranks))}")
     if got.discarded is not None:
         typer.echo(f"share of the energy that the rank could not hold: {got.discarded:.4f}")

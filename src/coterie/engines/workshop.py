@@ -54,6 +54,7 @@ class Workshop:
             Request(prompt, mix, seed, self.steps, self.guidance) for w in works for prompt, mix, seed in w.payload
         ]
         pictures = sample(self.bank, asked, progress=functools.partial(self.progress, "sample"))
+        self.bank.backbone.free()
         cuts = np.cumsum([len(w.payload) for w in works])[:-1]
         return np.split(pictures, cuts)
 

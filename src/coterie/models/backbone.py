@@ -24,9 +24,13 @@ class Backbone(Protocol):
         network: the module that holds the adapted layers; its parameters never change.
         side: height and width of a picture in pixels.
         num_parameters: of the network.
+        device: torch's name of where the network computes; rows and pictures are on the CPU.
+        component: of a pipeline that the network is, as adapter files name it: ``unet`` or ``transformer``.
     """
 
     digest: str
+    device: str
+    component: str
     network: nn.Module
     side: int
     num_parameters: int
@@ -63,6 +67,10 @@ class Backbone(Protocol):
         """The start of a picture for every seed, each from its own stream."""
         ...
 
+    def grid(self, steps: int) -> Tensor:
+        """``steps + 1`` noise levels of a drawing, from noise to 0."""
+        ...
+
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
         """One denoising step of rows at their own noise levels ``(n,)`` under their own guidance ``(n,)``.
 
@@ -72,4 +80,8 @@ class Backbone(Protocol):
 
     def finish(self, x: Tensor) -> NDArray[np.uint8]:
         """Pixels ``(n, side, side, 3)``."""
+        ...
+
+    def free(self) -> None:
+        """Lets go of what only ``prepare``, ``encode`` and ``finish`` need; the next of them loads it again."""
         ...

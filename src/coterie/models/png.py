@@ -22,13 +22,31 @@ def png_bytes(pixels: NDArray[np.uint8], notes: Mapping[str, str] | None = None)
     return out.getvalue()
 
 
-def sheet(pictures: list[list[NDArray[np.uint8]]], scale: int = 3, gap: int = 2) -> NDArray[np.uint8]:
-    """Rows of equally large pictures as one picture on white, each enlarged without smoothing."""
+SMALL, LARGE = 128, 256  # sides in pixels between which a picture on a sheet stays as it is
+
+
+def sheet(pictures: list[list[NDArray[np.uint8]]], gap: int = 2) -> NDArray[np.uint8]:
+    """Rows of equally large pictures as one picture on white.
+
+    Small pictures are enlarged by a whole number without smoothing, large ones made smaller.
+    """
+    pictures = [[_resized(picture) for picture in row] for row in pictures]
     columns = max(len(row) for row in pictures)
-    height, width = (side * scale for side in pictures[0][0].shape[:2])
+    height, width = pictures[0][0].shape[:2]
     page = np.full((len(pictures) * (height + gap) + gap, columns * (width + gap) + gap, 3), 255, np.uint8)
     for i, row in enumerate(pictures):
         for j, picture in enumerate(row):
             y, x = gap + i * (height + gap), gap + j * (width + gap)
-            page[y : y + height, x : x + width] = picture.repeat(scale, 0).repeat(scale, 1)
+            page[y : y + height, x : x + width] = picture
     return page
+
+
+def _resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    side = max(picture.shape[:2])
+    if side > LARGE:
+        size = tuple(round(n * LARGE / side) for n in picture.shape[1::-1])
+        return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS), dtype=np.uint8)
+    times = max(1, SMALL // side)
+    return picture.repeat(times, 0).repeat(times, 1)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
+from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
 from coterie.core.shelf import Shelf
-from coterie.models.backbone import Backbone
+from coterie.models.backbone import Backbone, Rows
 
 
 class BackboneSettings(Protocol):
     """Settings of a backbone, which can load it."""
 
-    def load(self, dtype: torch.dtype, tokens: int) -> Backbone:
-        """The frozen model; captions are padded or cut to ``tokens``."""
+    def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Backbone:
+        """The frozen model; an embedded one pads or cuts captions to ``tokens``, others as their pipelines do."""
         ...
 
 
@@ -23,6 +25,36 @@ class Method(Protocol):
     """What is trained: makes an adapter's layout for a backbone."""
 
     def layout(self, backbone: Backbone) -> Layout: ...
+
+
+class Family(Protocol):
+    """How the denoiser of one family of pipelines is asked.
+
+    Attributes:
+        pipelines: names of diffusers' pipeline classes.
+        component: of the pipeline that is adapted: ``unet`` or ``transformer``.
+        checkpoints: what diffusers calls checkpoints of one file of the first of the pipelines.
+    """
+
+    pipelines: ClassVar[tuple[str, ...]]
+    component: ClassVar[str]
+    checkpoints: ClassVar[tuple[str, ...]]
+
+    def refusal(self, config: Any) -> str:
+        """Why a network of these settings cannot be taken, or nothing."""
+        ...
+
+    def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        """Prompts as the network wants them, encoded by the pipeline, for pictures of ``side`` pixels."""
+        ...
+
+    def unconditional(self, pipe: Any, side: int) -> Rows:
+        """One row that stands for no prompt at all, as the pipeline guides with."""
+        ...
+
+    def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
+        """The network's answer to noisy latents ``(n, channels, h, w)`` at timesteps ``(n,)``, in their shape."""
+        ...
 
 
 class Keys(NamedTuple):
@@ -42,5 +74,6 @@ class FileLayout(Protocol):
 
 
 BACKBONES: Shelf[BackboneSettings] = Shelf("coterie.models.backbones", "backbone", "doodle")
+FAMILIES: Shelf[Family] = Shelf("coterie.models.families", "family")
 METHODS: Shelf[Method] = Shelf("coterie.models.methods", "method", "lora")
 LAYOUTS: Shelf[FileLayout] = Shelf("coterie.models.layouts", "layout of adapter files", "peft")

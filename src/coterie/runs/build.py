@@ -99,14 +99,17 @@ def resolve(recipe: Recipe, num_clients: int, choose_width: Callable[[Recipe, in
         choose_width: ``width_of``, wherever it is to run; it loads the backbone.
     """
     engine = recipe.engine
+    device = engine.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = engine.dtype
     if dtype == "auto":
-        dtype = "bf16" if _computes_in_bf16() else "fp32"
+        dtype = "bf16" if _computes_in_bf16(device) else "fp32"
     workers = min(os.cpu_count() or 1, num_clients) if engine.workers < 0 else engine.workers
-    if workers == 1:
+    if workers == 1 or device != "cpu":  # one process drives one graphics card
         workers = 0
     memory_bytes(engine.memory)
-    changes = {"dtype": dtype, "workers": workers, "tokens": recipe.tokens}
+    changes = {"dtype": dtype, "workers": workers, "tokens": recipe.tokens, "device": device}
     recipe = recipe.model_copy(update={"engine": Engine(**{**engine.model_dump(), **changes})})
     if engine.width:
         return recipe
@@ -158,6 +161,7 @@ def assemble(
         if only(index)
     }
     facts = {name: Facts(len(c.train), c.style) for name, c in sorted(people.clients.items())}
+    backbone.free()
     bank = Bank(backbone, layout, recipe.engine.width)
     more = {} if progress is None else {"progress": progress}
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
@@ -167,7 +171,7 @@ def assemble(
 def load_backbone(recipe: Recipe) -> Backbone:
     """The frozen model in the type the recipe says."""
     torch.set_num_threads(1)
-    return recipe.backbone.load(_DTYPES[recipe.engine.dtype], recipe.tokens)
+    return recipe.backbone.load(_DTYPES[recipe.engine.dtype], recipe.tokens, recipe.engine.device)
 
 
 def _belongings(
@@ -216,7 +220,9 @@ def memory_bytes(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def _computes_in_bf16() -> bool:
+def _computes_in_bf16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

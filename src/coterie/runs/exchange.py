@@ -42,14 +42,15 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
     else:
         if out.is_dir():
             raise UserError(f"{out}: is a folder; the layout {layout} is one file, like {out / name}.safetensors")
-        files = {out: written(adapter, layout)}
+        component = (folder.read_json("results.json") or {}).get("backbone_component", "unet")
+        files = {out: written(adapter, layout, component)}
     for path, data in files.items():
         write_bytes(path, data)
     return list(files)
 
 
 def import_adapter(
-    path: Path, backbone: Mapping[str, Any], out: Path, component: str = "unet", allow_unmatched: bool = False
+    path: Path, backbone: Mapping[str, Any], out: Path, allow_unmatched: bool = False
 ) -> Imported:
     """Reads an adapter file for a backbone and writes it as a folder in PEFT's layout, with the backbone's digest.
 
@@ -57,14 +58,22 @@ def import_adapter(
         path: the file, or a folder in PEFT's layout.
         backbone: settings of the backbone that it is for.
         out: the new folder; a recipe's ``start`` takes it.
-        component: of the pipeline that the backbone's network is.
         allow_unmatched: whether tensors of no layer are left out instead of refused.
 
     Raises:
         UserError: see ``read_file``.
     """
     loaded = BACKBONES.build(dict(backbone), "--backbone").load(torch.float32, 32)
-    got = read_file(path, adaptable(loaded.network), loaded.digest, component, allow_unmatched)
+    got = read_file(path, adaptable(loaded.network), loaded.digest, loaded.component, allow_unmatched)
     for file, data in peft_files(got.adapter).items():
         write_bytes(out / file, data)
     return got
+
+
+def backbone_named(text: str) -> dict[str, Any]:
+    """Settings of a backbone from one word: a name on the shelf, or where a pipeline of diffusers is."""
+    if text in BACKBONES.names():
+        return {"name": text}
+    if "/" in text or text.endswith(".safetensors") or Path(text).exists():
+        return {"name": "pipeline", "path": text}
+    raise UserError(f"--backbone: no backbone and no folder is called {text!r}{nearest(text, BACKBONES.names())}")

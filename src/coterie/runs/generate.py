@@ -91,7 +91,7 @@ def draw(path: Path, wanted: Wanted, out: Path) -> Path:
         seed = wanted.seed + i
         write_bytes(out / f"seed-{seed:04d}.png", png_bytes(picture, {**notes, "coterie:seed": str(seed)}))
     rows = [list(pictures[i : i + 8]) for i in range(0, len(pictures), 8)]
-    write_bytes(out / "sheet.png", png_bytes(sheet(rows, scale=4), notes))
+    write_bytes(out / "sheet.png", png_bytes(sheet(rows), notes))
     return out / "sheet.png"
 
 

@@ -33,7 +33,7 @@ class Loop:
         terms: of all exchanges.
         start: the adapter that everybody starts from.
         tests: names of the test sets that sites have.
-        num_parameters: of the whole backbone, for comparison.
+        backbone: its ``parameters`` in all, for comparison, and which ``component`` of a pipeline it is.
         tell: called with an event's name and its fields; the journal and the terminal listen.
         bare: scores of the bare backbone, where another run on the same pictures has them already.
     """
@@ -43,7 +43,7 @@ class Loop:
     terms: Terms
     start: Adapter
     tests: tuple[str, ...]
-    num_parameters: int
+    backbone: Mapping[str, Any]
     tell: Tell
     bare: Sequence[Mapping[str, Any]] = ()
 

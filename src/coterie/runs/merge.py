@@ -69,7 +69,7 @@ def merge_files(
         )
     loaded = BACKBONES.build(dict(backbone), "--backbone").load(torch.float32, 32)
     layers = adaptable(loaded.network)
-    found = [read_file(path, layers, loaded.digest).adapter for path in files]
+    found = [read_file(path, layers, loaded.digest, loaded.component).adapter for path in files]
     aligned = [_aligned(adapter, found, layers) for adapter in found]
     ranks = tuple(max(p.rank for p in a.layout.parts if isinstance(p, LowRank)) for a in found)
     if density is not None and rule != "ties":
@@ -125,4 +125,4 @@ def _draw(backbone: Backbone, adapters: Sequence[Adapter], prompts: Sequence[str
     finally:
         bank.close()
     n = len(prompts)
-    write_bytes(path, png_bytes(sheet([list(pictures[k * n : (k + 1) * n]) for k in range(len(rows))], scale=3)))
+    write_bytes(path, png_bytes(sheet([list(pictures[k * n : (k + 1) * n]) for k in range(len(rows))])))

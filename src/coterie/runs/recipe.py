@@ -81,6 +81,8 @@ class Engine(Settings):
     Attributes:
         workers: processes of one thread each; 0 is this one process, -1 one for each core.
         memory: that all processes together may use, like ``3GB``.
+        device: where a pipeline computes: ``cpu``, ``cuda``, or ``auto`` for a graphics card where there is one. The
+            embedded backbones always compute on the processor.
         width: clients in one pass of the bank; 0 chooses by memory.
         dtype: ``fp32``, ``bf16``, or ``auto`` for bf16 where the processor computes in it.
         tokens: width of an encoded caption; 0 is 32, or 64 with the wish before it. In bf16
@@ -89,6 +91,7 @@ class Engine(Settings):
 
     workers: int = Field(-1, ge=-1, le=64)
     memory: str = "3GB"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     width: int = Field(0, ge=0, le=64)
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
     tokens: int = Field(0, ge=0, le=64)

@@ -22,6 +22,7 @@ from coterie.engines.cohort import Terms
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
+from coterie.models.backbone import Backbone
 from coterie.models.peft_files import read_peft
 from coterie.runs.build import Assembly, assemble, header_of, population_of, resolve, width_of
 from coterie.runs.folder import RunFolder
@@ -152,7 +153,8 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
             "seed": recipe.seed,
             "rounds": recipe.rounds,
             "backbone_digest": loop.terms.header.backbone,
-            "backbone_parameters": loop.num_parameters,
+            "backbone_parameters": loop.backbone["parameters"],
+            "backbone_component": loop.backbone["component"],
             "adapter_parameters": loop.start.layout.size,
             "seconds": round(time.monotonic() - began, 2),
         }
@@ -189,14 +191,14 @@ def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, 
     if recipe.engine.workers == 0:
         parts = assemble(recipe, path, progress=crew.progress)
         terms = terms_of(recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell)
-        return loop_of(recipe, terms, tests_of(parts), parts.backbone.num_parameters, folder), parts.workshop.do
+        return loop_of(recipe, terms, tests_of(parts), about(parts.backbone), folder), parts.workshop.do
     count = recipe.engine.workers
     workers = crew.workers(count)
     hellos = workers.begin({"recipe": as_plain(recipe), "path": str(path), "count": count})
     facts = {c: Facts(**plain) for hello in hellos for c, plain in hello["facts"].items()}
     hello = hellos[0]
     terms = terms_of(recipe, hello["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell)
-    return loop_of(recipe, terms, hello["tests"], hello["num_parameters"], folder), workers.do
+    return loop_of(recipe, terms, hello["tests"], hello["about"], folder), workers.do
 
 
 def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed | Mapping[str, Any]:
@@ -210,10 +212,15 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
     hello = {
         "facts": facts,
         "backbone": parts.backbone.digest,
-        "num_parameters": parts.backbone.num_parameters,
+        "about": about(parts.backbone),
         "tests": list(tests_of(parts)),
     }
     return Staffed(parts.workshop, parts.hosts, parts.layout, hello)
+
+
+def about(backbone: Backbone) -> dict[str, Any]:
+    """What the results say of the frozen model."""
+    return {"parameters": backbone.num_parameters, "component": backbone.component}
 
 
 def tests_of(parts: Assembly) -> tuple[str, ...]:
@@ -232,7 +239,9 @@ def terms_of(
     )  # fmt: skip
 
 
-def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], num_parameters: int, folder: RunFolder) -> Loop:
+def loop_of(
+    recipe: Recipe, terms: Terms, tests: Sequence[str], backbone: Mapping[str, Any], folder: RunFolder
+) -> Loop:
     """The loop of a run, at its beginning."""
     (layout,) = terms.layouts
     begin = layout.start(seed_for(recipe.seed, 0, "", "adapter"))
@@ -242,7 +251,7 @@ def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], num_parameters: 
             require_same_layout(layout, begin.layout)
         except UserError as error:
             raise UserError(f"start: {recipe.start}: {error}; see method.rank, method.alpha, method.targets") from error
-    return Loop(recipe, folder, terms, begin, tuple(tests), num_parameters, terms.tell)
+    return Loop(recipe, folder, terms, begin, tuple(tests), backbone, terms.tell)
 
 
 def start_adapter(recipe: Recipe, backbone: str | None = None) -> Adapter:

@@ -75,8 +75,8 @@ def verify(run: Path, name: str) -> tuple[float, list[Check]]:
                     (path / file).write_bytes(data)
             else:
                 path = path / "adapter.safetensors"
-                path.write_bytes(written(adapter, layout))
-            again = read_file(path, layers, backbone.digest).adapter
+                path.write_bytes(written(adapter, layout, backbone.component))
+            again = read_file(path, layers, backbone.digest, backbone.component).adapter
             checks.append(compare(f"written for {layout} and read again", _losses(backbone, again)))
     checks.append(compare("merged into the weights", _merged_losses(backbone, adapter)))
     return float(((trained - base).abs() / base).max()), checks

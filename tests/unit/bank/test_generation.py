@@ -13,7 +13,7 @@ from coterie.bank.layers import grouped_conv
 from coterie.bank.memory import client_bytes, predicted_bytes, width_for
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank
 from coterie.core.errors import UserError
-from coterie.models.backbones.doodle import digest_of
+from coterie.models.digest import digest_of
 
 
 def adapters(layout, count):

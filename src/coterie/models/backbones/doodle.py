@@ -6,8 +6,6 @@ conditional U-Net, the text encoder MiniLM, the objective flow matching (``coter
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,20 +17,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from coterie.core.adapter import Layout, LowRank
-from coterie.core.errors import UserError, nearest
+from coterie.core.adapter import Layout
+from coterie.core.errors import UserError
 from coterie.models import flow
 from coterie.models.backbone import Rows
+from coterie.models.batches import drawn, fixed, paired
+from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
+from coterie.models.noise import Flow
 from coterie.models.shelves import BACKBONES
+from coterie.models.targets import SETS, layout_of
 from coterie.models.unet import CONFIG, build_unet
 
 TARGETS = {
-    "attention": ("to_q", "to_k", "to_v", "to_out.0"),
-    "all": (
-        "to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2", "conv_in", "conv_out", "conv_shortcut", "time_emb_proj",
-    ),
-}  # fmt: skip
+    **SETS,
+    "all": r"(^|\.)(to_[qkv]|to_out\.0|conv1|conv2|conv_in|conv_out|conv_shortcut|time_emb_proj)$",
+}
 
 
 @BACKBONES.register("doodle")
@@ -40,7 +40,7 @@ TARGETS = {
 class DoodleSettings:
     """The model that comes with the package; it has no settings."""
 
-    def load(self, dtype: torch.dtype, tokens: int) -> Doodle:
+    def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Doodle:
         return Doodle(dtype, tokens)
 
 
@@ -55,6 +55,9 @@ class Doodle:
     """
 
     side = 32
+    device = "cpu"
+    component = "unet"
+    path = Flow()
 
     def __init__(self, dtype: torch.dtype = torch.float32, tokens: int = 32, network: nn.Module | None = None) -> None:
         if network is None:
@@ -68,47 +71,21 @@ class Doodle:
         self.side = int(config.sample_size)
 
     def layout(self, rank: int, alpha: float, targets: str) -> Layout:
-        if targets not in TARGETS:
-            raise UserError(f"no targets called {targets!r}{nearest(targets, TARGETS)}")
-        parts = []
-        for name, module in self.network.named_modules():
-            if not any(name == t or name.endswith("." + t) for t in TARGETS[targets]):
-                continue
-            if isinstance(module, nn.Linear):
-                parts.append(LowRank(name, module.out_features, module.in_features, rank, alpha / rank))
-            elif isinstance(module, nn.Conv2d):
-                kernel = tuple(module.kernel_size)
-                columns = module.in_channels * kernel[0] * kernel[1]
-                parts.append(LowRank(name, module.out_channels, columns, rank, alpha / rank, kernel))
-        if not parts:
-            raise UserError("no layer to adapt was found: ask for the layout before a bank holds the layers")
-        return Layout(self.digest, tuple(parts))
+        return layout_of(self.network, self.digest, rank, alpha, targets, TARGETS)
 
     def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
         x0 = torch.from_numpy(np.array(pixels)).movedim(-1, 1).contiguous().float() / 127.5 - 1
         return {"x0": x0, **self.encode(captions)}
 
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
-        n = len(prepared["x0"])
-        order = torch.cat([torch.randperm(n, generator=generator) for _ in range(-(-batch // n))])[:batch]
-        noise = torch.randn(batch, *prepared["x0"].shape[1:], generator=generator)
-        sigma = flow.draw_sigma((batch,), generator)
-        dropped = torch.rand(batch, generator=generator) < drop
-        empty = self.encode([""])
-        states = torch.where(dropped[:, None, None], empty["states"], prepared["states"][order])
-        mask = torch.where(dropped[:, None], empty["mask"], prepared["mask"][order])
-        return {"x0": prepared["x0"][order], "noise": noise, "sigma": sigma, "states": states, "mask": mask}
+        return drawn(prepared, self.encode([""]), self.path, batch, drop, generator)
 
     def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
-        n = len(prepared["x0"])
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(n * levels, *prepared["x0"].shape[1:], generator=generator)
-        sigma = ((torch.arange(levels) + 0.5) / levels).repeat(n)
-        return {"noise": noise, "sigma": sigma, **{k: v.repeat_interleave(levels, 0) for k, v in prepared.items()}}
+        return fixed(prepared, self.path, levels, seed)
 
     def losses(self, rows: Rows) -> Tensor:
-        x = flow.corrupt(rows["x0"], rows["noise"], rows["sigma"])
-        return flow.velocity_loss(self._velocity(x, rows["sigma"], rows), rows["x0"], rows["noise"])
+        x = self.path.corrupt(rows["x0"], rows["noise"], rows["level"])
+        return flow.velocity_loss(self._velocity(x, rows["level"], rows), rows["x0"], rows["noise"])
 
     def encode(self, prompts: Sequence[str]) -> Rows:
         """``states (n, tokens, 384)`` and ``mask (n, tokens)``."""
@@ -125,20 +102,22 @@ class Doodle:
         shape = (3, self.side, self.side)
         return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
+    def grid(self, steps: int) -> Tensor:
+        return self.path.grid(steps)
+
     @torch.no_grad()
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
-        empty = self.encode([""])
-        pairs = {
-            key: torch.stack([prompts[key], empty[key].expand_as(prompts[key])], 1).flatten(0, 1)
-            for key in ("states", "mask")
-        }
+        pairs = paired(prompts, self.encode([""]))
         out = self._velocity(x.repeat_interleave(2, 0), sigma.repeat_interleave(2), pairs).float()
         told, untold = out.view(-1, 2, *out.shape[1:]).unbind(1)
         velocity = flow.guide(told, untold, guidance.view(-1, 1, 1, 1))
-        return flow.euler_step(x, velocity, sigma, sigma_next)
+        return self.path.step(x, velocity, sigma, sigma_next)
 
     def finish(self, x: Tensor) -> NDArray[np.uint8]:
         return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
+
+    def free(self) -> None:
+        """Nothing: the text encoder is small and shared."""
 
     def _velocity(self, x: Tensor, sigma: Tensor, rows: Rows) -> Tensor:
         out: Tensor = self.network(
@@ -166,14 +145,3 @@ def load_weights(folder: Path) -> Any:
     network = build_unet(CONFIG)
     network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     return network
-
-
-def digest_of(network: nn.Module) -> str:
-    """Twelve hexadecimal digits of a network's configuration and float16 weights."""
-    settings: Any = network.config
-    config = {k: v for k, v in dict(settings).items() if not k.startswith("_")}
-    sha = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, value in sorted(network.state_dict().items()):
-        sha.update(name.encode())
-        sha.update(value.detach().half().contiguous().numpy().tobytes())
-    return sha.hexdigest()[:12]

@@ -27,7 +27,7 @@ class Untrained:
     side: Annotated[int, Ge(8)] = 16
     seed: int = 0
 
-    def load(self, dtype: torch.dtype, tokens: int) -> Doodle:
+    def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Doodle:
         from coterie.models.unet import build_unet
 
         config = {

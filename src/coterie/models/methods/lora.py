@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
@@ -20,12 +20,13 @@ class Lora:
     Attributes:
         rank: of the factors.
         alpha: the update is scaled by ``alpha / rank``.
-        targets: ``attention`` (its four projections) or ``all`` (also convolutions and time projections).
+        targets: ``attention`` (its projections), ``transformer`` (also the layers after it), ``all`` (also
+            convolutions), or a regular expression that is looked for in the names of layers.
     """
 
     rank: Annotated[int, Ge(1), Le(1024)] = 8
     alpha: Annotated[float, Gt(0)] = 8.0
-    targets: Literal["attention", "all"] = "all"
+    targets: str = "all"
 
     def layout(self, backbone: Backbone) -> Layout:
         return backbone.layout(self.rank, self.alpha, self.targets)

@@ -1,0 +1,215 @@
+"""Pipeline: a text-to-image pipeline of diffusers as a backbone, from a folder, a hub id or a single checkpoint file.
+
+What is particular to a family of models is one file in ``coterie.models.families``. Noise, scale of the latents,
+encoders and autoencoder are the pipeline's own. Only the denoiser stays in memory: pictures and captions are encoded
+once, then encoders and autoencoder are let go of, and loaded again when something is to be drawn.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from coterie.core.adapter import Layout
+from coterie.core.errors import UserError
+from coterie.models import flow
+from coterie.models.backbone import Rows
+from coterie.models.batches import drawn, fixed, paired
+from coterie.models.digest import digest_of
+from coterie.models.encoders.minilm import minilm
+from coterie.models.noise import noise_of
+from coterie.models.pipeline_files import Source, quiet
+from coterie.models.shelves import BACKBONES
+from coterie.models.targets import layout_of
+
+AT_ONCE = 4  # pictures or captions encoded in one call
+SAMPLED = 4096  # numbers of each tensor that go into a digest
+
+
+@BACKBONES.register("pipeline")
+@dataclass(frozen=True)
+class PipelineSettings:
+    """A model of diffusers.
+
+    Attributes:
+        path: folder in diffusers' layout, id on the Hugging Face hub, or a single ``.safetensors`` checkpoint.
+        config: for a single checkpoint: folder with the settings and tokenizers of its kind, weights not needed.
+        revision: of a hub id: branch, tag or commit.
+        variant: of the weights' files, like ``fp16``.
+        side: height and width of pictures in pixels; 0 is what the model was made for.
+        checkpointing: keeps only what enters each block of the network for the backward pass and computes the rest
+            again: less memory, about a third more time.
+    """
+
+    path: str
+    config: str = ""
+    revision: str = ""
+    variant: str = ""
+    side: Annotated[int, Ge(0), Le(4096)] = 0
+    checkpointing: bool = False
+
+    def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Pipeline:
+        return Pipeline(self, dtype, device)
+
+
+class Pipeline:
+    """A diffusers pipeline, frozen.
+
+    Args:
+        settings: where it is.
+        dtype: of weights and activations of denoiser and encoders; the autoencoder always computes in float32.
+        device: torch's name of it; what goes in and comes out is on the CPU.
+
+    Attributes:
+        family: how its denoiser is asked.
+        path: its noise.
+    """
+
+    def __init__(self, settings: PipelineSettings, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
+        self.settings, self.dtype, self.device = settings, dtype, device
+        self._source = Source(settings.path, settings.config, settings.revision, settings.variant)
+        whole, self.family = self._source.open(dtype)
+        self.component = self.family.component
+        network: Any = getattr(whole, self.component)
+        if refusal := self.family.refusal(network.config):
+            raise UserError(f"backbone.path: {settings.path}: {refusal}; such a model is not supported")
+        channels = int(whole.vae.config.latent_channels)
+        if network.config.in_channels != channels:
+            raise UserError(
+                f"backbone.path: {settings.path}: its network takes {network.config.in_channels} channels, its "
+                f"autoencoder makes {channels}; models for inpainting or editing are not supported"
+            )
+        self.path = noise_of(whole.scheduler)
+        factor = 2 ** (len(whole.vae.config.block_out_channels) - 1)
+        self.side = settings.side or int(network.config.sample_size) * factor
+        if self.side % (factor * 2):
+            raise UserError(f"backbone.side: {self.side} is no multiple of {factor * 2}, which this model needs")
+        self._shape = (channels, self.side // factor, self.side // factor)
+        # bfloat16 of a weight is the same whether it was loaded in that type or in float32
+        self.digest = digest_of(network, torch.bfloat16, SAMPLED)
+        self.num_parameters = sum(p.numel() for p in network.parameters())
+        self.network = prepared_network(network, device, settings.checkpointing)
+        setattr(whole, self.component, None)
+        self._pipe: Any = whole
+        self._shift, self._scale = float(whole.vae.config.get("shift_factor") or 0), whole.vae.config.scaling_factor
+        self._known: dict[str, Rows] = {}
+        self._empty: Rows = self._encoded(lambda pipe: self.family.unconditional(pipe, self.side))
+
+    def layout(self, rank: int, alpha: float, targets: str) -> Layout:
+        return layout_of(self.network, self.digest, rank, alpha, targets)
+
+    @torch.no_grad()
+    def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
+        """``x0``: the middle of the autoencoder's answer, scaled as the pipeline does; and the encoded captions."""
+        vae, latents = self._vae(), []
+        for start in range(0, len(pixels), AT_ONCE):
+            x = torch.from_numpy(np.array(pixels[start : start + AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
+            latents.append(vae.encode(x.contiguous().to(self.device)).latent_dist.mode().cpu())
+        x0 = torch.cat(latents) if latents else torch.zeros(0, *self._shape)
+        return {"x0": (x0 - self._shift) * self._scale, **self.encode(captions)}
+
+    def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
+        return drawn(prepared, self._empty, self.path, batch, drop, generator)
+
+    def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
+        return fixed(prepared, self.path, levels, seed)
+
+    def losses(self, rows: Rows) -> Tensor:
+        rows = {name: value.to(self.device) for name, value in rows.items()}
+        level = rows["level"]
+        x = self.path.corrupt(rows["x0"], rows["noise"], level)
+        target = self.path.target(rows["x0"], rows["noise"], level)
+        return (self._predicted(x, level, rows).float() - target).square().flatten(1).mean(1)
+
+    def encode(self, prompts: Sequence[str]) -> Rows:
+        """The family's conditions, one row a prompt; remembered, because the encoders are not always there."""
+        new = [text for text in dict.fromkeys(prompts) if text not in self._known]
+        for start in range(0, len(new), AT_ONCE):
+            some = new[start : start + AT_ONCE]
+            # always a full call, so that a caption's numbers do not depend on how many came with it
+            full = some + [""] * (AT_ONCE - len(some))
+            rows = self._encoded(lambda pipe, full=full: self.family.conditions(pipe, full, self.side))
+            for i, text in enumerate(some):
+                self._known[text] = {name: value[i : i + 1].clone() for name, value in rows.items()}
+        return {
+            name: torch.cat([self._known[text][name] for text in prompts]) if len(prompts) else value[:0]
+            for name, value in self._empty.items()
+        }
+
+    def pooled(self, texts: Sequence[str]) -> Tensor:
+        """By MiniLM, whatever the pipeline: wishes of people with different models can then be compared."""
+        return torch.cat([row.pooled for row in minilm().alone(texts)])
+
+    def noise(self, seeds: Sequence[int]) -> Tensor:
+        return torch.stack([torch.randn(self._shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+
+    def grid(self, steps: int) -> Tensor:
+        return self.path.grid(steps)
+
+    @torch.no_grad()
+    def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
+        pairs = {name: value.to(self.device) for name, value in paired(prompts, self._empty).items()}
+        out = self._predicted(x.repeat_interleave(2, 0).to(self.device), sigma.repeat_interleave(2), pairs)
+        told, untold = out.float().cpu().view(-1, 2, *out.shape[1:]).unbind(1)
+        return self.path.step(x, flow.guide(told, untold, guidance.view(-1, 1, 1, 1)), sigma, sigma_next)
+
+    @torch.no_grad()
+    def finish(self, x: Tensor) -> NDArray[np.uint8]:
+        vae, pictures = self._vae(), []
+        latents = x / self._scale + self._shift
+        for one in latents.split(1):
+            pictures.append(vae.decode(one.to(self.device), return_dict=False)[0].float().cpu())
+        pixels = (torch.cat(pictures) / 2 + 0.5).clamp(0, 1)
+        return (pixels * 255).round().byte().movedim(1, -1).numpy()
+
+    def free(self) -> None:
+        self._pipe = None
+        gc.collect()
+
+    @property
+    def pipe(self) -> Any:
+        """The pipeline without its denoiser, loaded when it is needed."""
+        if self._pipe is None:
+            self._pipe, _ = self._source.open(self.dtype, without=self.component)
+        return self._pipe
+
+    def _vae(self) -> Any:
+        return self.pipe.vae.to(self.device)
+
+    @torch.no_grad()
+    def _encoded(self, ask: Callable[[Any], Rows]) -> Rows:
+        pipe = self.pipe
+        for name, part in pipe.components.items():
+            if name.startswith("text_encoder") and part is not None:
+                part.to(self.device)
+        with quiet():
+            return {name: value.cpu() for name, value in ask(pipe).items()}
+
+    def _predicted(self, x: Tensor, level: Tensor, rows: Rows) -> Tensor:
+        # only now: while pictures and captions were encoded, the encoders had the device to themselves
+        self.network.to(self.device)
+        timestep = self.path.timestep(level).to(self.device)
+        rows = {name: value.to(self.dtype) if value.is_floating_point() else value for name, value in rows.items()}
+        return self.family.predict(self.network, x.to(self.dtype), timestep, rows)
+
+
+def prepared_network(network: Any, device: str, checkpointing: bool) -> nn.Module:
+    """The denoiser, frozen, as it trains fastest on a kind of device."""
+    network.eval().requires_grad_(False)
+    if checkpointing:
+        network.enable_gradient_checkpointing()
+    if device == "cpu" and hasattr(network, "set_attn_processor") and type(network).__name__.startswith("UNet"):
+        from diffusers.models.attention_processor import AttnProcessor
+
+        # the fused kernel's backward pass is several times slower on a CPU in bfloat16
+        network.set_attn_processor(AttnProcessor())
+    module: nn.Module = network
+    return module

@@ -1,0 +1,48 @@
+"""Batches out of prepared examples: which ones, how noisy, which captions dropped; all from one generator."""
+
+from __future__ import annotations
+
+import torch
+
+from coterie.models.backbone import Rows
+from coterie.models.noise import Noise
+
+
+def drawn(prepared: Rows, empty: Rows, noise: Noise, batch: int, drop: float, generator: torch.Generator) -> Rows:
+    """One training batch; examples come round evenly.
+
+    Args:
+        prepared: ``x0`` and conditions, one row an example.
+        empty: the conditions of no caption at all, one row.
+        noise: levels to train at.
+        batch: rows.
+        drop: share of captions replaced by the empty one.
+        generator: of every draw.
+    """
+    x0, n = prepared["x0"], len(prepared["x0"])
+    order = torch.cat([torch.randperm(n, generator=generator) for _ in range(-(-batch // n))])[:batch]
+    buried = torch.randn(batch, *x0.shape[1:], generator=generator)
+    level = noise.draw(batch, generator)
+    dropped = torch.rand(batch, generator=generator) < drop
+    rows = {"x0": x0[order], "noise": buried, "level": level}
+    for name, nothing in empty.items():
+        told = prepared[name][order]
+        rows[name] = torch.where(dropped.view(-1, *[1] * (told.dim() - 1)), nothing, told)
+    return rows
+
+
+def fixed(prepared: Rows, noise: Noise, levels: int, seed: int) -> Rows:
+    """Rows ``(n * levels)`` that are always the same, example-major, from clean to noisy."""
+    n = len(prepared["x0"])
+    generator = torch.Generator().manual_seed(seed)
+    buried = torch.randn(n * levels, *prepared["x0"].shape[1:], generator=generator)
+    every = {name: value.repeat_interleave(levels, 0) for name, value in prepared.items()}
+    return {"noise": buried, "level": noise.even(levels).repeat(n), **every}
+
+
+def paired(rows: Rows, empty: Rows) -> Rows:
+    """Every row of conditions followed by the one of no caption: ``(2 n)`` rows."""
+    return {
+        name: torch.stack([rows[name], nothing.expand_as(rows[name])], 1).flatten(0, 1)
+        for name, nothing in empty.items()
+    }

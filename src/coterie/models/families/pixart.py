@@ -1,0 +1,47 @@
+"""PixArt-alpha and PixArt-sigma: a diffusion transformer with T5. Chen et al., arXiv:2310.00426, arXiv:2403.04692."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from coterie.models.backbone import Rows
+from coterie.models.shelves import FAMILIES
+
+
+@FAMILIES.register("pixart")
+@dataclass(frozen=True)
+class PixArt:
+    """Conditions are T5's states with their mask; the large model is also told a picture's size and shape."""
+
+    pipelines: ClassVar = ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
+    component: ClassVar = "transformer"
+    checkpoints: ClassVar = ()
+
+    def refusal(self, config: Any) -> str:
+        return ""
+
+    def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        states, mask, _, _ = pipe.encode_prompt(
+            list(prompts), do_classifier_free_guidance=False, device=pipe.device, clean_caption=False
+        )
+        size = torch.full((len(states), 2), float(side), dtype=states.dtype, device=states.device)
+        return {"states": states, "mask": mask, "size": size}
+
+    def unconditional(self, pipe: Any, side: int) -> Rows:
+        return self.conditions(pipe, [""], side)
+
+    def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
+        told = {"resolution": None, "aspect_ratio": None}
+        if network.use_additional_conditions:
+            told = {"resolution": rows["size"], "aspect_ratio": torch.ones_like(rows["size"][:, :1])}
+        asked = network(
+            x, encoder_hidden_states=rows["states"], encoder_attention_mask=rows["mask"], timestep=timestep,
+            added_cond_kwargs=told, return_dict=False,
+        )  # fmt: skip
+        out: Tensor = asked[0]
+        return out[:, : x.shape[1]]  # the other half is a learned variance, which drawing without noise does not use

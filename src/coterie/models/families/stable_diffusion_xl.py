@@ -1,0 +1,49 @@
+"""Stable Diffusion XL: a U-Net, two text encoders, and sizes as conditions. Podell et al., arXiv:2307.01952."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from coterie.models.backbone import Rows
+from coterie.models.shelves import FAMILIES
+
+
+@FAMILIES.register("stable_diffusion_xl")
+@dataclass(frozen=True)
+class StableDiffusionXL:
+    """Conditions are the states of both encoders side by side, a pooled vector, and sizes in pixels.
+
+    Every picture says that it was never cropped and has the size that it is drawn at.
+    """
+
+    pipelines: ClassVar = ("StableDiffusionXLPipeline",)
+    component: ClassVar = "unet"
+    checkpoints: ClassVar = ("xl_base",)
+
+    def refusal(self, config: Any) -> str:
+        found = config.get("addition_embed_type")
+        return "" if found == "text_time" else f"its U-Net's addition_embed_type is {found!r}, not 'text_time'"
+
+    def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=pipe.device, do_classifier_free_guidance=False)
+        sizes = torch.tensor([[side, side, 0, 0, side, side]], dtype=states.dtype, device=states.device)
+        return {"states": states, "pooled": pooled, "sizes": sizes.expand(len(states), -1)}
+
+    def unconditional(self, pipe: Any, side: int) -> Rows:
+        empty = dict(self.conditions(pipe, [""], side))
+        if pipe.config.force_zeros_for_empty_prompt:
+            empty |= {name: torch.zeros_like(empty[name]) for name in ("states", "pooled")}
+        return empty
+
+    def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
+        more = {"text_embeds": rows["pooled"], "time_ids": rows["sizes"]}
+        asked = network(
+            x, timestep, encoder_hidden_states=rows["states"], added_cond_kwargs=more, return_dict=False
+        )  # fmt: skip
+        out: Tensor = asked[0]
+        return out
