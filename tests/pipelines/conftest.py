@@ -150,3 +150,78 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             folders[family] = root / family
             pipe.save_pretrained(folders[family])
     return folders
+
+
+def as_one_file(folder: Path, path: Path) -> Path:
+    """The tiny Stable Diffusion as one checkpoint, with the names that such files have had since 2022."""
+    from safetensors.torch import load_file, save_file
+
+    out = {}
+    for name, value in load_file(folder / "unet" / "diffusion_pytorch_model.safetensors").items():
+        out[f"model.diffusion_model.{_renamed(name, UNET_PLACES, UNET_LAYERS)}"] = value
+    for name, value in load_file(folder / "vae" / "diffusion_pytorch_model.safetensors").items():
+        new = _renamed(name, VAE_PLACES, VAE_LAYERS)
+        attention = ".attn_1." in new and new.endswith("weight") and ".norm." not in new
+        out[f"first_stage_model.{new}"] = value[:, :, None, None] if attention else value
+    for name, value in load_file(folder / "text_encoder" / "model.safetensors").items():
+        kept = name if name.startswith("text_model.") else f"text_model.{name}"
+        out[f"cond_stage_model.transformer.{kept}"] = value
+    save_file({name: value.contiguous() for name, value in out.items()}, path)
+    return path
+
+
+UNET_PLACES = {
+    "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
+    "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
+    "down_blocks.0.resnets.0": "input_blocks.1.0", "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
+    "down_blocks.1.resnets.0": "input_blocks.3.0", "down_blocks.1.attentions.0": "input_blocks.3.1",
+    "mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+    "up_blocks.0.resnets.0": "output_blocks.0.0", "up_blocks.0.attentions.0": "output_blocks.0.1",
+    "up_blocks.0.resnets.1": "output_blocks.1.0", "up_blocks.0.attentions.1": "output_blocks.1.1",
+    "up_blocks.0.upsamplers.0.conv": "output_blocks.1.2.conv",
+    "up_blocks.1.resnets.0": "output_blocks.2.0", "up_blocks.1.resnets.1": "output_blocks.3.0",
+}  # fmt: skip
+UNET_LAYERS = {
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",
+}  # fmt: skip
+VAE_PLACES = {
+    **{f"{half}.conv_norm_out": f"{half}.norm_out" for half in ("encoder", "decoder")},
+    **{
+        f"{half}.mid_block.{diffusers}": f"{half}.mid.{old}"
+        for half in ("encoder", "decoder")
+        for diffusers, old in (("resnets.0", "block_1"), ("resnets.1", "block_2"), ("attentions.0", "attn_1"))
+    },
+    **{f"encoder.down_blocks.{i}.resnets.{j}": f"encoder.down.{i}.block.{j}" for i in (0, 1) for j in (0,)},
+    **{f"decoder.up_blocks.{i}.resnets.{j}": f"decoder.up.{1 - i}.block.{j}" for i in (0, 1) for j in (0, 1)},
+    "encoder.down_blocks.0.downsamplers.0": "encoder.down.0.downsample",
+    "decoder.up_blocks.0.upsamplers.0": "decoder.up.1.upsample",
+}
+VAE_LAYERS = {
+    "conv_shortcut": "nin_shortcut", "group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v",
+    "to_out.0": "proj_out",
+}  # fmt: skip
+
+
+def _renamed(name: str, places: dict[str, str], layers: dict[str, str]) -> str:
+    for place in sorted(places, key=len, reverse=True):
+        if name.startswith(f"{place}."):
+            rest = name[len(place) :]
+            if ".resnets." in name or ".attentions." in name:
+                for new, old in layers.items():
+                    if rest.startswith(f".{new}."):
+                        rest = f".{old}{rest[len(new) + 1 :]}"
+                        break
+            return places[place] + rest
+    return name
+
+
+@pytest.fixture(scope="session")
+def checkpoint(saved: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file; its settings lie beside it in a folder of its name, without weights."""
+    import shutil
+
+    place = tmp_path_factory.mktemp("one-file")
+    shutil.copytree(saved["stable_diffusion"], place / "tiny", ignore=shutil.ignore_patterns("*.safetensors"))
+    return as_one_file(saved["stable_diffusion"], place / "tiny.safetensors")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from diffusers import DDIMScheduler, DiffusionPipeline
 from peft import PeftModel
 
@@ -134,7 +133,9 @@ def test_block_checkpointing_changes_no_gradient(saved: dict[str, Path]) -> None
     for family in FAMILIES:
         results = []
         for checkpointing in (False, True):
-            model = PipelineSettings(str(saved[family]), checkpointing=checkpointing).load(torch.float32, 0)
+            model = PipelineSettings(str(saved[family]), checkpointing="on" if checkpointing else "off").load(
+                torch.float32, 0
+            )
             pixels = np.random.default_rng(0).integers(0, 256, (2, model.side, model.side, 3), dtype=np.uint8)
             layout = model.layout(2, 2.0, "attention")
             bank = Bank(model, layout, 1)
@@ -192,3 +193,27 @@ class TestRefusals:
         (tmp_path / "p" / "transformer" / "diffusion_pytorch_model.safetensors").unlink()
         with pytest.raises(UserError, match="cannot be opened"):
             PipelineSettings(str(tmp_path / "p")).load(torch.float32, 0)
+
+
+class TestOneFile:
+    def test_a_checkpoint_of_one_file_is_the_same_model(self, saved: dict[str, Path], checkpoint: Path) -> None:
+        folder = PipelineSettings(str(saved["stable_diffusion"])).load(torch.float32, 0)
+        single = PipelineSettings(str(checkpoint)).load(torch.float32, 0)
+        assert single.digest == folder.digest
+        assert np.array_equal(drawn(single, None), drawn(folder, None))
+        rows = [model.encode([PROMPT])["states"] for model in (folder, single)]
+        assert torch.equal(*rows)
+
+    def test_settings_from_a_named_folder(self, saved: dict[str, Path], checkpoint: Path, tmp_path: Path) -> None:
+        import shutil
+
+        shutil.copy(checkpoint, tmp_path / "alone.safetensors")
+        model = PipelineSettings(str(tmp_path / "alone.safetensors"), str(checkpoint.with_suffix("")))
+        assert model.load(torch.float32, 0).side == 32
+
+    def test_without_settings_it_says_where_they_would_go(self, checkpoint: Path, tmp_path: Path) -> None:
+        import shutil
+
+        shutil.copy(checkpoint, tmp_path / "alone.safetensors")
+        with pytest.raises(UserError, match="name a folder with them in backbone.config"):
+            PipelineSettings(str(tmp_path / "alone.safetensors")).load(torch.float32, 0)

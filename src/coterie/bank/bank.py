@@ -56,6 +56,21 @@ class Bank:
             setattr(parent, name, layer.base)
         self.layers = []
 
+    def narrow(self) -> bool:
+        """Halves the width, then has blocks computed twice where the network can; False when nothing is left to do.
+
+        What a client's training comes to stays the same up to rounding.
+        """
+        network: Any = self.backbone.network
+        if self.width > 1:
+            self.width = -(-self.width // 2)
+        elif hasattr(network, "enable_gradient_checkpointing") and not network.is_gradient_checkpointing:
+            network.enable_gradient_checkpointing()
+        else:
+            return False
+        self.reserve(self.width)
+        return True
+
     def reserve(self, slots: int) -> None:
         """Makes room for a pass of that many slots; what was in them is lost if the number changes."""
         if slots != len(self.master):

@@ -1,14 +1,20 @@
-"""How wide a bank may be: predicted from what a client's rows leave behind for the backward pass."""
+"""How wide a bank may be: predicted before anything is trained.
+
+An embedded backbone is small: two clients' rows are run through it and what they leave behind is counted. A pipeline
+may not fit even once: its sketch on the meta device is counted instead (``coterie.bank.peak``).
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
+from coterie.bank.peak import training_peak
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
@@ -16,7 +22,62 @@ from coterie.models.backbone import Backbone, Rows
 
 WIDEST = 6  # beyond this the curve of the bank is flat at eight pictures a client
 SPARE = 1.75  # gradients and temporaries on top of what is kept; a bound of what was measured: 1.4 in bf16, 1.7 in fp32
+MARGIN = 1.1  # kernels' workspaces and an allocator's gaps, which a sketch does not see
 RESERVE = 64 * 2**20  # the allocator's, whatever the width
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How training fits into memory.
+
+    Attributes:
+        width: clients in one pass.
+        peak: predicted bytes of training: activations, adapters, gradients, moments, and of a pipeline its denoiser.
+        checkpointing: whether blocks of the network are computed twice; None where a backbone has no such choice.
+    """
+
+    width: int
+    peak: int
+    checkpointing: bool | None = None
+
+
+def plan_for(
+    memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int, choices: tuple[bool, ...]
+) -> Plan:
+    """The fastest plan that fits: no block computed twice if that can be had, then the fewest passes.
+
+    Args:
+        memory: bytes for training, a pipeline's denoiser among them.
+        backbone: bare.
+        layout: of the adapters.
+        batch: rows of a client.
+        num_clients: of one process.
+        choices: whether a pipeline may, must or must not compute blocks twice.
+
+    Raises:
+        UserError: if not even one client fits, with what is missing.
+    """
+    if backbone.sketch(False) is None:
+        return width_for(memory, backbone, layout, batch, num_clients)
+    least = 0
+    for checkpointing in choices:
+        sketch = backbone.sketch(checkpointing)
+        assert sketch is not None
+        one, two = (_sketched(backbone, sketch, layout, batch, width) for width in (1, 2))
+        least = one if not least else min(least, one)
+        most = 1 + (memory - one) // (two - one) if memory >= one else 0
+        if most:
+            width = _balanced(min(most, WIDEST, num_clients), num_clients)
+            return Plan(width, one + (width - 1) * (two - one), checkpointing)
+    raise UserError(
+        f"engine.memory: one client with a batch of {batch} needs {least / 1e9:.1f} GB and {memory / 1e9:.1f} GB are "
+        "left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
+    )
+
+
+def _sketched(backbone: Backbone, sketch: Backbone, layout: Layout, batch: int, width: int) -> int:
+    rows = backbone.draw(_example(backbone), width * batch, 0.0, torch.Generator().manual_seed(0))
+    return RESERVE + int(MARGIN * training_peak(sketch, layout, rows, width).total)
 
 
 def client_bytes(backbone: Backbone, layout: Layout, batch: int) -> int:
@@ -51,8 +112,8 @@ def predicted_bytes(slots: int, per_client: int, layout: Layout) -> int:
     return RESERVE + int(SPARE * slots * per_client) + 6 * 4 * slots * layout.size
 
 
-def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int) -> int:
-    """The smallest width with the fewest passes over all clients that fits into ``memory`` bytes.
+def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int) -> Plan:
+    """For an embedded backbone: the smallest width with the fewest passes over all clients in ``memory`` bytes.
 
     Six clients take two passes at width four, two of their slots idle, and two at width three.
 
@@ -68,8 +129,13 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
             f"engine.memory: {need / 1e6:.0f} MB more are needed for a batch of {batch}; "
             "raise it, or lower form.fit.batch or engine.workers"
         )
-    passes = math.ceil(num_clients / max(fitting))
-    return math.ceil(num_clients / passes)
+    width = _balanced(max(fitting), num_clients)
+    return Plan(width, predicted_bytes(slots_for(width, batch, sizes), each, layout))
+
+
+def _balanced(most: int, num_clients: int) -> int:
+    """The smallest width that needs no more passes than the largest."""
+    return math.ceil(num_clients / math.ceil(num_clients / most))
 
 
 def _example(backbone: Backbone) -> Rows:

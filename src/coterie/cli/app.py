@@ -28,6 +28,7 @@ Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated.")
 ]
 Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
+BackboneOption = Annotated[str, typer.Option(help="A name on the shelf, or a diffusers pipeline: folder, file or id.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
 
@@ -139,7 +140,9 @@ def export(
 def import_file(
     file: Annotated[Path, typer.Argument(help="A LoRA file, or a folder in PEFT's layout.")],
     out: Annotated[Path, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")],
-    backbone: Annotated[str, typer.Option(help="That it is for: a name, or a pipeline's folder, file or id.")] = "doodle",
+    backbone: Annotated[
+        str, typer.Option(help="That it is for: a name, or a pipeline's folder, file or id.")
+    ] = "doodle",
     allow_unmatched: Annotated[bool, typer.Option(help="Leave out tensors of no layer.")] = False,
 ) -> None:
     """Read a LoRA file of PEFT, diffusers, kohya or ComfyUI; say what did not fit and what was left behind."""
@@ -164,7 +167,9 @@ def merge(
     weights: Annotated[str, typer.Option(help="One for each, like 0.5,0.3,0.2; otherwise equal.")] = "",
     density: Annotated[float | None, typer.Option(help="For ties: share of numbers kept of each.")] = None,
     rank: Annotated[int, typer.Option(help="Of the result; 0 is the largest of theirs.", min=0, max=1024)] = 0,
-    backbone: Annotated[str, typer.Option(help="That they are for: a name, or a pipeline's folder, file or id.")] = "doodle",
+    backbone: Annotated[
+        str, typer.Option(help="That they are for: a name, or a pipeline's folder, file or id.")
+    ] = "doodle",
 ) -> None:
     """Make one adapter of several that people already have, and draw each of them and the mix."""
     from coterie.runs.exchange import backbone_named

@@ -116,6 +116,12 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "started":
         rounds = fields["rounds"]
         return f"{control}{fields['form']}, {rounds} round{'' if rounds == 1 else 's'}"
+    if event == "planned" and fields["checkpointing"] is not None:
+        twice = ", blocks computed twice" if fields["checkpointing"] else ""
+        clients = f"{fields['width']} client{'' if fields['width'] == 1 else 's'} in one pass{twice}"
+        return f"{clients}: {size(fields['peak'])} at most predicted, {fields['memory']} allowed"
+    if event == "narrower":
+        return f"memory ran out: going on with {fields['width']} in one pass, and with blocks computed twice if need be"
     if event == "resumed":
         return f"{control}going on after round {fields['round']}"
     if event == "client_failed":
@@ -128,7 +134,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}"
     if event == "finished":
-        return f"{control}done in {_clock(fields['seconds'])}"
+        used = f", {size(fields['peak'])} of memory at most" if fields.get("peak") else ""
+        return f"{control}done in {_clock(fields['seconds'])}{used}"
     if event == "report":
         return f"report: {fields['path']}"
     return ""

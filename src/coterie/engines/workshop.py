@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
+from coterie.core.errors import UserError
 from coterie.engines.trampoline import Work
 from coterie.models.encoders.public import public_texts, wish_vectors
 
@@ -27,12 +29,18 @@ class Workshop:
         steps: denoising steps of a picture.
         guidance: scale of classifier-free guidance.
         progress: called with a kind of work, steps done and steps in all.
+        tell: called with an event and its fields.
     """
 
     def __init__(
-        self, bank: Bank, steps: int = 16, guidance: float = 3.0, progress: Progress = lambda kind, done, total: None
+        self,
+        bank: Bank,
+        steps: int = 16,
+        guidance: float = 3.0,
+        progress: Progress = lambda kind, done, total: None,
+        tell: Callable[..., None] = lambda event, **fields: None,
     ) -> None:
-        self.bank, self.steps, self.guidance, self.progress = bank, steps, guidance, progress
+        self.bank, self.steps, self.guidance, self.progress, self.tell = bank, steps, guidance, progress, tell
 
     def do(self, kind: str, works: Sequence[Work]) -> Sequence[Any]:
         """Answers in the order of ``works``; an exception as an answer harms only its own half."""
@@ -43,7 +51,22 @@ class Workshop:
         jobs = [
             FitJob(w.client, start, settings, rows, seed) for w in works for start, settings, rows, seed in [w.payload]
         ]
-        return fit(self.bank, jobs, functools.partial(self.progress, "fit"))
+        while True:
+            try:
+                return fit(self.bank, jobs, functools.partial(self.progress, "fit"))
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                said = str(error).splitlines()[0]
+            # outside of the handler, whose exception holds every tensor of the pass that failed
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if not self.bank.narrow():
+                raise UserError(
+                    f"one client alone does not fit into memory: {said}; lower form.fit.batch or method.rank"
+                )
+            self.tell("narrower", width=self.bank.width)
 
     def _evaluate(self, works: Sequence[Work]) -> Sequence[Any]:
         jobs = [EvalJob(w.client, *w.payload) for w in works]
@@ -64,3 +87,8 @@ class Workshop:
     @functools.cached_property
     def _public(self) -> torch.Tensor:
         return self.bank.backbone.pooled(public_texts())
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """A graphics card says so by a type of its own, the processor's allocator in words only."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

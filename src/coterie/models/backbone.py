@@ -82,6 +82,13 @@ class Backbone(Protocol):
         """Pixels ``(n, side, side, 3)``."""
         ...
 
+    def sketch(self, checkpointing: bool) -> Backbone | None:
+        """The same model on the meta device, with or without blocks that are computed twice: shapes, no numbers.
+
+        None where the model is so small that its memory is measured by running it.
+        """
+        ...
+
     def free(self) -> None:
         """Lets go of what only ``prepare``, ``encode`` and ``finish`` need; the next of them loads it again."""
         ...

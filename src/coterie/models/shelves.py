@@ -14,7 +14,13 @@ from coterie.models.backbone import Backbone, Rows
 
 
 class BackboneSettings(Protocol):
-    """Settings of a backbone, which can load it."""
+    """Settings of a backbone, which can load it.
+
+    Attributes:
+        embedded: whether it is so small that every worker process has its own.
+    """
+
+    embedded: ClassVar[bool]
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Backbone:
         """The frozen model; an embedded one pads or cuts captions to ``tokens``, others as their pipelines do."""

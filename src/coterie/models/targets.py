@@ -47,6 +47,8 @@ def layout_of(
     chosen = {name: shape for name, shape in layers.items() if wanted.search(name)}
     if not chosen:
         some = ", ".join(list(layers)[:: max(1, len(layers) // 4)][:4])
-        raise UserError(f"method.targets: {targets!r} is in no layer's name{nearest(targets, sets)}; layers are: {some}")
+        raise UserError(
+            f"method.targets: {targets!r} is in no layer's name{nearest(targets, sets)}; layers are: {some}"
+        )
     parts = (LowRank(n, s.out, s.columns, rank, alpha / rank, s.kernel) for n, s in chosen.items())
     return Layout(backbone, tuple(parts))

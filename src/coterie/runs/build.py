@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from coterie.bank.bank import Bank
-from coterie.bank.memory import width_for
+from coterie.bank.memory import Plan, plan_for
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
@@ -90,13 +90,18 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
     return Population(clients, tuple(captions[:8]))
 
 
-def resolve(recipe: Recipe, num_clients: int, choose_width: Callable[[Recipe, int], int] | None = None) -> Recipe:
+def resolve(
+    recipe: Recipe, num_clients: int, choose: Callable[[Recipe, int], Plan] | None = None
+) -> tuple[Recipe, Plan | None]:
     """The recipe with nothing left to chance or to the machine: width, type and workers as numbers.
 
     Args:
         recipe: as read.
         num_clients: in all.
-        choose_width: ``width_of``, wherever it is to run; it loads the backbone.
+        choose: ``plan_of``, wherever it is to run; it loads the backbone.
+
+    Returns:
+        The recipe, and how it fits into memory unless the recipe said all of that itself.
     """
     engine = recipe.engine
     device = engine.device
@@ -106,27 +111,39 @@ def resolve(recipe: Recipe, num_clients: int, choose_width: Callable[[Recipe, in
     if dtype == "auto":
         dtype = "bf16" if _computes_in_bf16(device) else "fp32"
     workers = min(os.cpu_count() or 1, num_clients) if engine.workers < 0 else engine.workers
-    if workers == 1 or device != "cpu":  # one process drives one graphics card
+    alone = device != "cpu" or not recipe.backbone.embedded  # a large model is in memory once
+    if workers == 1 or (alone and engine.workers < 0):
         workers = 0
     memory_bytes(engine.memory)
     changes = {"dtype": dtype, "workers": workers, "tokens": recipe.tokens, "device": device}
     recipe = recipe.model_copy(update={"engine": Engine(**{**engine.model_dump(), **changes})})
-    if engine.width:
-        return recipe
-    width = (choose_width or width_of)(recipe, num_clients)
-    return recipe.model_copy(update={"engine": recipe.engine.model_copy(update={"width": width})})
+    undecided = getattr(recipe.backbone, "checkpointing", None) == "auto"
+    if engine.width and not undecided:
+        return recipe, None
+    plan = (choose or plan_of)(recipe, num_clients)
+    backbone: Any = recipe.backbone
+    if undecided:
+        backbone = replace(backbone, checkpointing="on" if plan.checkpointing else "off")
+    engine = recipe.engine.model_copy(update={"width": plan.width})
+    return recipe.model_copy(update={"engine": engine, "backbone": backbone}), plan
 
 
-def width_of(recipe: Recipe, num_clients: int) -> int:
-    """Clients in one pass of each process, by the memory that a recipe with type and workers allows."""
+def plan_of(recipe: Recipe, num_clients: int) -> Plan:
+    """How each process fits its clients into the memory that a recipe with type and workers allows.
+
+    The peak is of all processes with everything in them.
+    """
     engine = recipe.engine
     processes = max(1, engine.workers)
     memory = memory_bytes(engine.memory) - (SERVER_BYTES if engine.workers else 0)
     backbone = load_backbone(recipe)
-    share = memory // processes - PROCESS_BYTES
-    each = -(-num_clients // processes)
+    # a graphics card has its memory for itself
+    share = memory // processes - (PROCESS_BYTES if engine.device == "cpu" else 0)
+    each = min(engine.width or num_clients, -(-num_clients // processes))
     layout = recipe.method.layout(backbone)
-    return width_for(share, backbone, layout, recipe.form.fit.batch, each)
+    choices = {"auto": (False, True), "on": (True,), "off": (False,)}[getattr(recipe.backbone, "checkpointing", "off")]
+    plan = plan_for(share, backbone, layout, recipe.form.fit.batch, each, choices)
+    return replace(plan, peak=memory_bytes(engine.memory) - (share - plan.peak) * processes)
 
 
 def header_of(recipe: Recipe, backbone_digest: str) -> Header:
@@ -136,7 +153,11 @@ def header_of(recipe: Recipe, backbone_digest: str) -> Header:
 
 
 def assemble(
-    recipe: Recipe, folder: Path, only: Callable[[int], bool] = lambda index: True, progress: Any = None
+    recipe: Recipe,
+    folder: Path,
+    only: Callable[[int], bool] = lambda index: True,
+    progress: Any = None,
+    tell: Callable[..., None] = lambda event, **fields: None,
 ) -> Assembly:
     """Live objects for a resolved recipe.
 
@@ -144,7 +165,7 @@ def assemble(
         recipe: resolved.
         folder: of the run; sites live below it.
         only: which clients, by their index in order of ids, are hosted here.
-        progress: see ``Workshop``.
+        progress: see ``Workshop``, as for ``tell``.
     """
     backbone = load_backbone(recipe)
     layout = recipe.method.layout(backbone)
@@ -163,7 +184,7 @@ def assemble(
     facts = {name: Facts(len(c.train), c.style) for name, c in sorted(people.clients.items())}
     backbone.free()
     bank = Bank(backbone, layout, recipe.engine.width)
-    more = {} if progress is None else {"progress": progress}
+    more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
     return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)
 

@@ -49,9 +49,7 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
     return list(files)
 
 
-def import_adapter(
-    path: Path, backbone: Mapping[str, Any], out: Path, allow_unmatched: bool = False
-) -> Imported:
+def import_adapter(path: Path, backbone: Mapping[str, Any], out: Path, allow_unmatched: bool = False) -> Imported:
     """Reads an adapter file for a backbone and writes it as a folder in PEFT's layout, with the backbone's digest.
 
     Args:

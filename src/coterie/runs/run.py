@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from coterie.bank.memory import Plan
 from coterie.core.adapter import Adapter, Layout, require_same_layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
@@ -24,7 +27,7 @@ from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
 from coterie.models.backbone import Backbone
 from coterie.models.peft_files import read_peft
-from coterie.runs.build import Assembly, assemble, header_of, population_of, resolve, width_of
+from coterie.runs.build import Assembly, assemble, header_of, plan_of, population_of, resolve
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop, Tell
 from coterie.runs.recipe import (
@@ -69,7 +72,7 @@ def start(
     people = population_of(recipe, 32)
     with contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
-        resolved = resolve(recipe, len(people.clients), crew.width)
+        resolved, plan = resolve(recipe, len(people.clients), crew.plan)
         prompts = resolved.pictures.prompts or people.prompts
         resolved = resolved.model_copy(
             update={"pictures": resolved.pictures.model_copy(update={"prompts": tuple(prompts)})}
@@ -80,6 +83,8 @@ def start(
             folder.write_json("environment.json", environment())
         finally:
             folder.unlock()
+        if plan is not None and tell is not None:
+            tell("planned", **asdict(plan), memory=resolved.engine.memory, device=resolved.engine.device)
         return _go_on(resolved, path, tell, crew, beside)
 
 
@@ -117,12 +122,12 @@ class Crew:
             self._workers[count] = self.stack.enter_context(Workers(staff, count, self.progress))
         return self._workers[count]
 
-    def width(self, recipe: Recipe, num_clients: int) -> int:
-        """``width_of``, where the backbone is to be loaded anyway."""
+    def plan(self, recipe: Recipe, num_clients: int) -> Plan:
+        """``plan_of``, where the backbone is to be loaded anyway."""
         count = recipe.engine.workers
         if not count:
-            return width_of(recipe, num_clients)
-        return int(self.workers(count).ask({"recipe": as_plain(recipe), "clients": num_clients})["width"])
+            return plan_of(recipe, num_clients)
+        return Plan(**self.workers(count).ask({"recipe": as_plain(recipe), "clients": num_clients}))
 
 
 def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, beside: Path | None) -> dict[str, Any]:
@@ -159,10 +164,19 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
             "seconds": round(time.monotonic() - began, 2),
         }
         folder.write_json("results.json", results)
-        heard("finished", seconds=results["seconds"])
+        heard("finished", seconds=results["seconds"], peak=peak_bytes(recipe))
         return results
     finally:
         folder.unlock()
+
+
+def peak_bytes(recipe: Recipe) -> int | None:
+    """The most memory that was really used so far: of the graphics card, or of this process; None with workers."""
+    if recipe.engine.device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    if recipe.engine.workers:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def bare_scores(recipe: Recipe, beside: Path) -> list[dict[str, Any]]:
@@ -189,7 +203,7 @@ def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, 
     """The loop of a run and what does its work: this process, or the crew's workers."""
     folder = RunFolder(path)
     if recipe.engine.workers == 0:
-        parts = assemble(recipe, path, progress=crew.progress)
+        parts = assemble(recipe, path, progress=crew.progress, tell=tell)
         terms = terms_of(recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell)
         return loop_of(recipe, terms, tests_of(parts), about(parts.backbone), folder), parts.workshop.do
     count = recipe.engine.workers
@@ -205,7 +219,7 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
     """A worker's side of a run: every ``count``-th client, beginning with ``number``. Or how wide its bank may be."""
     recipe = make_recipe(task["recipe"], "recipe.toml")
     if "clients" in task:
-        return {"width": width_of(recipe, task["clients"])}
+        return asdict(plan_of(recipe, task["clients"]))
     count = task["count"]
     parts = assemble(recipe, Path(task["path"]), lambda index: index % count == number, progress)
     facts = {c: {"num_examples": f.num_examples, "truth": f.truth} for c, f in parts.facts.items()}
@@ -239,9 +253,7 @@ def terms_of(
     )  # fmt: skip
 
 
-def loop_of(
-    recipe: Recipe, terms: Terms, tests: Sequence[str], backbone: Mapping[str, Any], folder: RunFolder
-) -> Loop:
+def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], backbone: Mapping[str, Any], folder: RunFolder) -> Loop:
     """The loop of a run, at its beginning."""
     (layout,) = terms.layouts
     begin = layout.start(seed_for(recipe.seed, 0, "", "adapter"))

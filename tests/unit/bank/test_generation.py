@@ -147,9 +147,9 @@ def test_width_follows_memory(backbone):
     assert each > 800_000
     assert each == client_bytes(model, layout, 8)
     need = predicted_bytes(3, each, layout)
-    assert width_for(need, model, layout, 8, 12) == 3
-    assert width_for(need - 1, model, layout, 8, 12) == 2
-    assert [width_for(10**12, model, layout, 8, n) for n in (5, 7, 12, 13)] == [5, 4, 6, 5]
-    assert width_for(predicted_bytes(4, each, layout), model, layout, 8, 6) == 3  # two passes either way
+    assert width_for(need, model, layout, 8, 12).width == 3
+    assert width_for(need - 1, model, layout, 8, 12).width == 2
+    assert [width_for(10**12, model, layout, 8, n).width for n in (5, 7, 12, 13)] == [5, 4, 6, 5]
+    assert width_for(predicted_bytes(4, each, layout), model, layout, 8, 6).width == 3  # two passes either way
     with pytest.raises(UserError, match=r"engine.memory: .* MB more are needed"):
         width_for(1000, model, layout, 4, 5)

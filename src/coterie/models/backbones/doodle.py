@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +39,8 @@ TARGETS = {
 @dataclass(frozen=True)
 class DoodleSettings:
     """The model that comes with the package; it has no settings."""
+
+    embedded: ClassVar = True
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Doodle:
         return Doodle(dtype, tokens)
@@ -115,6 +117,9 @@ class Doodle:
 
     def finish(self, x: Tensor) -> NDArray[np.uint8]:
         return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
+
+    def sketch(self, checkpointing: bool) -> Doodle | None:
+        return None
 
     def free(self) -> None:
         """Nothing: the text encoder is small and shared."""

@@ -7,10 +7,12 @@ once, then encoders and autoencoder are let go of, and loaded again when somethi
 
 from __future__ import annotations
 
+import copy
+import functools
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -45,16 +47,18 @@ class PipelineSettings:
         revision: of a hub id: branch, tag or commit.
         variant: of the weights' files, like ``fp16``.
         side: height and width of pictures in pixels; 0 is what the model was made for.
-        checkpointing: keeps only what enters each block of the network for the backward pass and computes the rest
-            again: less memory, about a third more time.
+        checkpointing: ``on`` keeps only what enters each block of the network for the backward pass and computes the
+            rest again: less memory, about a third more time; ``auto`` does so where memory asks for it.
     """
+
+    embedded: ClassVar = False
 
     path: str
     config: str = ""
     revision: str = ""
     variant: str = ""
     side: Annotated[int, Ge(0), Le(4096)] = 0
-    checkpointing: bool = False
+    checkpointing: Literal["auto", "on", "off"] = "auto"
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Pipeline:
         return Pipeline(self, dtype, device)
@@ -96,12 +100,12 @@ class Pipeline:
         # bfloat16 of a weight is the same whether it was loaded in that type or in float32
         self.digest = digest_of(network, torch.bfloat16, SAMPLED)
         self.num_parameters = sum(p.numel() for p in network.parameters())
-        self.network = prepared_network(network, device, settings.checkpointing)
+        self.network = prepared_network(network, device, settings.checkpointing == "on")
         setattr(whole, self.component, None)
         self._pipe: Any = whole
         self._shift, self._scale = float(whole.vae.config.get("shift_factor") or 0), whole.vae.config.scaling_factor
         self._known: dict[str, Rows] = {}
-        self._empty: Rows = self._encoded(lambda pipe: self.family.unconditional(pipe, self.side))
+        self._empty: Rows = self._encoded(functools.partial(self.family.unconditional, side=self.side))
 
     def layout(self, rank: int, alpha: float, targets: str) -> Layout:
         return layout_of(self.network, self.digest, rank, alpha, targets)
@@ -136,7 +140,7 @@ class Pipeline:
             some = new[start : start + AT_ONCE]
             # always a full call, so that a caption's numbers do not depend on how many came with it
             full = some + [""] * (AT_ONCE - len(some))
-            rows = self._encoded(lambda pipe, full=full: self.family.conditions(pipe, full, self.side))
+            rows = self._encoded(functools.partial(self.family.conditions, prompts=full, side=self.side))
             for i, text in enumerate(some):
                 self._known[text] = {name: value[i : i + 1].clone() for name, value in rows.items()}
         return {
@@ -169,6 +173,14 @@ class Pipeline:
             pictures.append(vae.decode(one.to(self.device), return_dict=False)[0].float().cpu())
         pixels = (torch.cat(pictures) / 2 + 0.5).clamp(0, 1)
         return (pixels * 255).round().byte().movedim(1, -1).numpy()
+
+    def sketch(self, checkpointing: bool) -> Pipeline | None:
+        bare: Any = self.network
+        with torch.device("meta"), quiet():
+            network = type(bare).from_config(bare.config).to(self.dtype)
+        twin = copy.copy(self)
+        twin.device, twin.network = "meta", prepared_network(network, self.device, checkpointing)
+        return twin
 
     def free(self) -> None:
         self._pipe = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -22,6 +22,8 @@ class Untrained:
         side: height and width of a picture in pixels.
         seed: of the weights.
     """
+
+    embedded: ClassVar = True
 
     channels: Annotated[int, Ge(8)] = 8
     side: Annotated[int, Ge(8)] = 16

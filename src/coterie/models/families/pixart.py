@@ -36,7 +36,7 @@ class PixArt:
         return self.conditions(pipe, [""], side)
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
-        told = {"resolution": None, "aspect_ratio": None}
+        told: dict[str, Tensor | None] = {"resolution": None, "aspect_ratio": None}
         if network.use_additional_conditions:
             told = {"resolution": rows["size"], "aspect_ratio": torch.ones_like(rows["size"][:, :1])}
         asked = network(

@@ -1,0 +1,123 @@
+"""The peak memory of training, counted on the meta device: every tensor's size, no tensor's numbers.
+
+The real forward and backward pass of the real bank runs over tensors that have shapes and nothing else. What is alive
+at once is added up as tensors come and go, so blocks that are computed twice (checkpointing) count as what they are.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from coterie.bank.bank import Bank
+from coterie.core.adapter import Layout
+from coterie.models.backbone import Backbone, Rows
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes of one training step.
+
+    Attributes:
+        weights: of the frozen network.
+        adapters: master, working copy, gradients and two moments of all slots.
+        passes: the most that a forward and backward pass holds beside them.
+    """
+
+    weights: int
+    adapters: int
+    passes: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.adapters + self.passes
+
+
+def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int, moment_bytes: int = 4) -> Peak:
+    """Counts one step of ``width`` slots.
+
+    Args:
+        backbone: with its network on the meta device.
+        layout: of the adapters.
+        rows: a batch of all slots, ``width * batch`` rows; only shapes and types are read.
+        width: slots.
+        moment_bytes: of one number of the optimiser's two moments.
+    """
+    bank = Bank(backbone, layout, width)
+    try:
+        bank.bind_training()
+        with _FusedAttention(), _Alive() as alive:
+            losses = backbone.losses({name: value.to("meta") for name, value in rows.items()})
+            with warnings.catch_warnings():  # strided gradients are meant, as in training
+                warnings.filterwarnings("ignore", message="grad and param do not obey")
+                losses.sum().backward()
+            del losses
+        weights = sum(p.numel() * p.element_size() for p in backbone.network.parameters())
+        copies = 4 + bank.grad.element_size() + (0 if bank.work is bank.master else bank.work.element_size())
+        return Peak(weights, width * layout.size * (copies + 2 * moment_bytes), alive.peak)
+    finally:
+        bank.close()
+
+
+class _Alive(TorchDispatchMode):
+    """Bytes of all storages made inside, now and at most."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        self.now = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                key, size = storage._cdata, storage.nbytes()
+                if key not in self._seen:
+                    self._seen.add(key)
+                    self.now += size
+                    self.peak = max(self.peak, self.now)
+                    weakref.finalize(storage, self._gone, key, size)
+        return out
+
+    def _gone(self, key: int, size: int) -> None:
+        self.now -= size
+        self._seen.discard(key)
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention as graphics cards do it: the scores are never in memory. The meta device would write them all out."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            given = {**dict(zip(("query", "key", "value"), args, strict=False)), **(kwargs or {})}
+            return _Fused.apply(*(given[name] for name in ("query", "key", "value")))  # type: ignore[no-untyped-call]
+        return func(*args, **(kwargs or {}))
+
+
+class _Fused(torch.autograd.Function):
+    """Shapes of a fused kernel: it keeps its inputs, its output and one number a query."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor:
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, out, query.new_empty(query.shape[:-1], dtype=torch.float32))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, *_ = ctx.saved_tensors
+        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
