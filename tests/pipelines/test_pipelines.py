@@ -183,7 +183,7 @@ class TestRefusals:
             PipelineSettings("model.ckpt").load(torch.float32, 0)
 
     def test_a_side_that_does_not_divide(self, saved: dict[str, Path]) -> None:
-        with pytest.raises(UserError, match="backbone.side: 30 is no multiple of 4"):
+        with pytest.raises(UserError, match=r"backbone\.side: 30 is no multiple of 4"):
             PipelineSettings(str(saved["pixart"]), side=30).load(torch.float32, 0)
 
     def test_missing_weights(self, saved: dict[str, Path], tmp_path: Path) -> None:
@@ -215,5 +215,5 @@ class TestOneFile:
         import shutil
 
         shutil.copy(checkpoint, tmp_path / "alone.safetensors")
-        with pytest.raises(UserError, match="name a folder with them in backbone.config"):
+        with pytest.raises(UserError, match=r"name a folder with them in backbone\.config"):
             PipelineSettings(str(tmp_path / "alone.safetensors")).load(torch.float32, 0)
