@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,8 @@ Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated.")
 ]
 Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
+Memory = Annotated[str, typer.Option(metavar="SIZE", help="That may be used, like 8GB; decides how many go at once.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print every event as a line of JSON.")]
 BackboneOption = Annotated[str, typer.Option(help="A name on the shelf, or a diffusers pipeline: folder, file or id.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
@@ -39,20 +42,35 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; otherwise a new one below runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="DIR", help="Go on with a run that was stopped.")] = None,
+    memory: Memory = "",
     sets: Sets = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every event as a line of JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train everybody's adapters, draw, and write the report."""
+    if resume is not None and (recipe is not None or sets or out is not None or memory):
+        raise UserError("--resume goes on with a run as it was begun; it takes nothing else")
+
+    def read() -> Any:
+        from coterie.runs.recipe import read_recipe
+
+        return read_recipe(recipe, _with_memory(sets, memory))
+
+    _play(read, out, resume, as_json)
+
+
+def _with_memory(sets: list[str] | None, memory: str) -> list[str]:
+    return [*(sets or ()), *([f"engine.memory={memory}"] if memory else [])]
+
+
+def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_json: bool) -> None:
+    """A new run of the recipe that ``read`` gives, or the rest of one, with its report."""
     from coterie.cli.progress import listener
 
-    if resume is not None and (recipe is not None or sets or out is not None):
-        raise UserError("--resume goes on with a run as it was begun; it takes no recipe, no --set and no --out")
     path = resume
     with listener(as_json) as heard:
         # Importing torch takes seconds, in which something should be seen already.
         from coterie.report import make_report
         from coterie.runs.folder import is_writable, new_folder, open_run
-        from coterie.runs.recipe import read_recipe
         from coterie.runs.run import resume as go_on
         from coterie.runs.run import start
 
@@ -60,14 +78,72 @@ def run(
             if path is not None:
                 go_on(open_run(path).path, heard.tell, heard.progress)
             else:
-                read = read_recipe(recipe, sets or ())
-                path = out or new_folder(Path("runs"), read.name)
+                recipe = read()
+                path = out or new_folder(Path("runs"), recipe.name)
                 if not is_writable(path):
                     raise UserError(f"{path}: this folder cannot be written; choose another with --out DIR")
-                start(read, path, heard.tell, heard.progress)
+                start(recipe, path, heard.tell, heard.progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(f"stopped; finished rounds are saved, go on with: coterie run --resume {path}") from stop
         heard.tell("report", path=str(make_report(path)))
+
+
+Folders = Annotated[
+    list[Path], typer.Argument(metavar="FOLDER...", help="Folders of pictures; each becomes one adapter.")
+]
+Triggers = Annotated[
+    list[str] | None,
+    typer.Option("--trigger", metavar="[NAME=]WORD", help="Word before every caption, of one folder or of all."),
+]
+Steps = Annotated[int, typer.Option(help="Training steps of each adapter.", min=1)]
+Rank = Annotated[int, typer.Option(help="Of the adapters.", min=1, max=1024)]
+Batch = Annotated[int, typer.Option(help="Pictures in a step.", min=1)]
+HeldOutShare = Annotated[float, typer.Option(help="Share of the pictures kept to measure on.", min=0, max=0.9)]
+
+
+@app.command()
+def train(
+    folders: Folders,
+    backbone: BackboneOption = "doodle",
+    trigger: Triggers = None,
+    steps: Steps = 200,
+    rank: Rank = 8,
+    batch: Batch = 4,
+    held_out: HeldOutShare = 0.1,
+    memory: Memory = "",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; otherwise a new one below runs/.")] = None,
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a LoRA for every folder of pictures, all in one pass over one backbone; nobody else takes part."""
+
+    def read() -> Any:
+        from coterie.runs.train import training_recipe
+
+        given = _with_memory(sets, memory)
+        return training_recipe(folders, backbone, steps, rank, batch, trigger or (), held_out, given)
+
+    _play(read, out, None, as_json)
+
+
+@app.command()
+def new(
+    folders: Folders,
+    backbone: BackboneOption = "doodle",
+    trigger: Triggers = None,
+    out: Annotated[Path, typer.Option(help="The new file.")] = Path("recipe.toml"),
+    sets: Sets = None,
+) -> None:
+    """Write what `coterie train` does as a recipe with every key explained, to be changed and run."""
+    from coterie.engines.disk import write_bytes
+    from coterie.runs.recipe import annotated_toml
+    from coterie.runs.train import training_recipe
+
+    if out.exists():
+        raise UserError(f"{out}: is there already; choose another name with --out FILE")
+    made = training_recipe(folders, backbone, triggers=trigger or (), sets=sets or ())
+    write_bytes(out, annotated_toml(made).encode())
+    typer.echo(f"{out}: look at it, change it, then: coterie run {out}")
 
 
 @app.command("list")

@@ -100,6 +100,8 @@ class Loop:
         if book.round == 0 and self.bare:
             book.scores.extend(dict(score) for score in self.bare)
             return
+        if not self.tests:
+            return  # somebody has no picture to spare
         evaluation = HeldOut()
         cohort = self.cohort(tuple(self.terms.facts), book.round, book.attempt, book.accepted, "evaluate")
         if book.round == 0:

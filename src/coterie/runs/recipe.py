@@ -193,7 +193,7 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from error
     for item in sets:
-        lay_over(plain, *_setting(item))
+        lay_over(plain, *setting(item))
     return make_recipe(plain, where)
 
 
@@ -263,7 +263,8 @@ def lay_over(plain: dict[str, Any], key: str, value: Any) -> None:
     plain[last] = value
 
 
-def _setting(item: str) -> tuple[str, Any]:
+def setting(item: str) -> tuple[str, Any]:
+    """A dotted key and its value from ``key=value``; what is not TOML is a string."""
     key, sign, text = item.partition("=")
     if not sign or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", key.strip()):
         raise UserError(f"--set {item}: wanted key=value, like --set form.fit.steps=8")

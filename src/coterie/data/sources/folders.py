@@ -1,0 +1,74 @@
+"""Several folders of pictures, each a client of its own: what one person trains many adapters from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from coterie.core.errors import UserError, nearest
+from coterie.data.shelf import SOURCES
+from coterie.data.sources.image_folder import ImageFolder
+from coterie.data.table import Skipped, Table
+
+
+@SOURCES.register("folders")
+@dataclass(frozen=True)
+class Folders:
+    """Every folder is read like ``image_folder`` and is one client, named like the folder.
+
+    A picture without a caption is captioned by its folder's trigger, or by the folder's name where there is none.
+
+    Attributes:
+        paths: the folders, as seen from where the command is typed.
+        triggers: by folder's name: a word put before each of its captions, to call what was learned by.
+        caption_column: of metadata files.
+    """
+
+    paths: tuple[Path, ...]
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    caption_column: str = "caption"
+
+    def read(self, side: int) -> Table:
+        """All usable pictures at ``side`` pixels, with their folder's name in the column ``client``.
+
+        Raises:
+            UserError: if there is no folder, two have one name, a trigger is for none of them, or one cannot be read.
+        """
+        if not self.paths:
+            raise UserError("paths: no folder is given")
+        names = [folder.resolve().name for folder in self.paths]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                first = self.paths[names.index(name)]
+                raise UserError(f"{first} and {self.paths[index]}: two folders are called {name!r}; rename one")
+        for name in self.triggers:
+            if name not in names:
+                raise UserError(f"triggers: no folder is called {name!r}{nearest(name, names)}")
+        tables = [self._one(folder, name, side) for folder, name in zip(self.paths, names, strict=True)]
+        counts = [len(table) for table in tables]
+        wishes = [wish for table in tables for wish in table.columns.get("wish", ("",) * len(table))]
+        columns = {"client": tuple(name for name, n in zip(names, counts, strict=True) for _ in range(n))}
+        if any(wishes):
+            columns["wish"] = tuple(wishes)
+        skipped = (
+            Skipped(f"{name}/{one.name}", one.reason)
+            for name, table in zip(names, tables, strict=True)
+            for one in table.skipped
+        )
+        return Table(
+            np.concatenate([table.pixels for table in tables]),
+            tuple(caption for table in tables for caption in table.captions),
+            columns,
+            tuple(skipped),
+        )
+
+    def _one(self, folder: Path, name: str, side: int) -> Table:
+        trigger = self.triggers.get(name, "")
+        table = ImageFolder(folder, self.caption_column, caption=trigger or name).read(side)
+        if not trigger:
+            return table
+        captions = tuple(c if c.startswith(trigger) else f"{trigger}, {c}" for c in table.captions)
+        return Table(table.pixels, captions, table.columns, table.skipped)
