@@ -65,7 +65,7 @@ def test_bad_rows_are_skipped_by_name(tmp_path):
     reasons = [s.reason for s in table.skipped]
     assert reasons[:3] == ["not a picture that can be read", "no caption", "no caption"]
     assert reasons[3].startswith(("damaged", "not a picture"))
-    assert reasons[4] == "no picture"
+    assert reasons[4] == "an empty file"
 
 
 def test_user_errors(tmp_path):
