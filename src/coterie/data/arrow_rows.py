@@ -54,7 +54,9 @@ def columns_of(where: str, schema: Any, image_column: str, wanted: str, caption:
         field.name
         for field in schema
         if field.name not in (image_column, found)
-        and not (pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+        and not (
+            pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
+        )
     ]
     return Columns(image_column, found, tuple(plain), _labels(schema.metadata or {}))
 

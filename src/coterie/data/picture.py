@@ -98,7 +98,8 @@ def gather(rows: Iterable[Row], side: int, caption: str = "") -> Table:
     """
     pixels: list[Pixels] = []
     kept: list[tuple[str, Mapping[str, str]]] = []
-    skipped, lost = [], {}
+    skipped: list[Skipped] = []
+    lost: dict[tuple[str, str], None] = {}
     for row in rows:
         text = _one_line(row.caption or "") or _one_line(caption)
         try:

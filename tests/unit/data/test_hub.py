@@ -76,8 +76,14 @@ def test_errors_are_one_line(tmp_path, rows):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     for source, said in (
-        (Hub(str(tmp_path / "saved"), image_column="imag"), r"^image_column: .* no column 'imag'; did you mean 'image'"),
-        (Hub(str(tmp_path / "saved"), caption_column="txt"), r"^caption_column: .* no column 'txt'; did you mean 'text'"),
+        (
+            Hub(str(tmp_path / "saved"), image_column="imag"),
+            r"^image_column: .* no column 'imag'; did you mean 'image'",
+        ),
+        (
+            Hub(str(tmp_path / "saved"), caption_column="txt"),
+            r"^caption_column: .* no column 'txt'; did you mean 'text'",
+        ),
         (Hub(str(tmp_path / "empty")), "not a data set that can be loaded"),
         (Hub(str(tmp_path / "file")), "is a file; wanted a folder or an id of the hub"),
         (Hub("./nowhere"), "no such folder or an id of the hub"),

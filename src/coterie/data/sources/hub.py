@@ -63,8 +63,10 @@ class Hub:
     def _loaded(self, cache: str) -> Any:
         from datasets import load_dataset, load_from_disk
         from datasets.utils.logging import disable_progress_bar
+        from huggingface_hub.utils.logging import set_verbosity_error
 
         disable_progress_bar()
+        set_verbosity_error()  # its five tries to reach the hub; what comes of them is one line of ours
         folder = Path(self.path)
         if not folder.is_dir() and (folder.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", self.path)):
             what = "is a file; wanted a folder" if folder.exists() else "no such folder"
