@@ -274,7 +274,7 @@ def test_an_adapter_of_another_backbone_or_a_broken_one(coterie, finished, tmp_p
     recipe.write_text(text)
     weights = copy / "sites" / "client-1" / "adapters" / "personal" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    assert "not an adapter that can be read" in complaint(coterie(*ask))
+    assert "not a safetensors file that can be read" in complaint(coterie(*ask))
 
 
 def test_help_is_instant_and_nothing_heavy_is_loaded_for_it():

@@ -50,10 +50,14 @@ def columns_of(where: str, schema: Any, image_column: str, wanted: str, caption:
     found = caption_column(wanted, names)
     if found is None and not (caption and wanted == "caption"):
         raise UserError(f"caption_column: {where} has no column {wanted!r}{nearest(wanted, names[:50])}")
+    for name in (image_column, found):
+        if name is not None and names.count(name) > 1:
+            raise UserError(f"{where} has {names.count(name)} columns called {name!r}; only one can be meant")
     plain = [
         field.name
         for field in schema
         if field.name not in (image_column, found)
+        and names.count(field.name) == 1
         and not (
             pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
         )
