@@ -93,7 +93,7 @@ def _lying(data, rng):
                     )
                 }
             case _:  # other numbers: not finite, or too large for float32
-                start, stop = entry["data_offsets"]
+                start, stop = json.loads(data[8 : 8 + length])[name]["data_offsets"]
                 worse = struct.pack("<f", rng.choice((float("nan"), float("inf"), 3e38, 1e-45)))
                 body = body[:start] + worse * ((stop - start) // 4) + body[stop:]
     text = json.dumps(header)
