@@ -206,6 +206,63 @@ def test_data_that_cannot_be_used(coterie, tmp_path):
     assert "no column 'cliet'; did you mean 'client'" in complaint(coterie("run", "mine.toml"))
 
 
+def test_looking_at_pictures_before_a_run(coterie, tmp_path):
+    for person, count in (("ada", 4), ("bo", 3)):
+        (tmp_path / "people" / person).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.random.default_rng(len(person) * 10 + i).integers(0, 256, (20, 30, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "people" / person / f"{i}.png")
+            if i:
+                (tmp_path / "people" / person / f"{i}.txt").write_text(f"thing {i}")
+    (tmp_path / "people" / "bo" / "2.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "people" / "cy").mkdir()
+    code, out, _ = coterie("data", "check", "people", "--sheet", "sheet.png")
+    assert code == 0
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    for said in ("bo/2.png: 2.txt is not UTF-8 text", "cy: a folder without pictures", "hint: 2 without a caption"):
+        assert said in out
+    code, out, _ = coterie("data", "check", "people", "--caption", "a thing", "--format", "json")
+    assert json.loads(out)["per_client"] == {"ada": 4, "bo": 2}
+    recipe = "[data]\nsource = { name = 'image_folder', path = 'people', caption = 'a thing' }\ncolumn = 'client'\n"
+    (tmp_path / "mine.toml").write_text(recipe + "flip = true\n")
+    code, out, err = coterie("data", "check", "mine.toml", "--set", "data.held_out=0.3", "--format", "json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["per_client"] == {"ada": 7, "bo": 3}  # every picture to learn from counts twice
+    assert found["held_out_per_client"] == {"ada": 1, "bo": 1}
+    assert len(found["skipped"]) == 2
+    assert "change them with --set" in complaint(coterie("data", "check", "mine.toml", "--caption", "x"))
+    assert "--set changes a recipe" in complaint(coterie("data", "check", "people", "--set", "rounds=1"))
+    assert "did you mean 'client'" in complaint(coterie("data", "check", "people", "--column", "cliet"))
+    assert "hub" in complaint(coterie("data", "check", "nobody/no-such-set"))
+
+
+def test_looking_at_a_data_set(coterie, tmp_path):
+    from datasets import Dataset
+    from datasets import Image as Feature
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    rows = [{"image": {"bytes": buffer.getvalue(), "path": None}, "text": "a cup", "artist": name} for name in "ab"]
+    Dataset.from_list(rows).cast_column("image", Feature()).save_to_disk(tmp_path / "saved")
+    code, out, err = coterie("data", "check", "saved", "--column", "artist", "--format", "json")
+    assert code == 0, err
+    assert json.loads(out)["per_client"] == {"a": 1, "b": 1}
+
+
+def test_a_client_whose_name_leads_out_of_the_run(coterie, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, "PNG")
+    rows = [{"image": buffer.getvalue(), "caption": f"cup {i}", "person": "../../me"} for i in range(2)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    (tmp_path / "mine.toml").write_text("[data.source]\nname = 'parquet'\npath = 'p.parquet'\n")
+    line = complaint(coterie("run", "mine.toml"))
+    assert "data.column: '../../me' cannot name a client" in line
+
+
 def test_a_folder_that_cannot_be_used(coterie, tmp_path):
     (tmp_path / "file").write_text("")
     line = complaint(coterie("run", "--out", "file/run", *sets(*SMALL)))
@@ -274,7 +331,7 @@ def test_an_adapter_of_another_backbone_or_a_broken_one(coterie, finished, tmp_p
     recipe.write_text(text)
     weights = copy / "sites" / "client-1" / "adapters" / "personal" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    assert "not an adapter that can be read" in complaint(coterie(*ask))
+    assert "not a safetensors file that can be read" in complaint(coterie(*ask))
 
 
 def test_help_is_instant_and_nothing_heavy_is_loaded_for_it():

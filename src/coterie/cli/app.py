@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -330,23 +330,38 @@ def recipe_show(
 
 @data_app.command("check")
 def data_check(
-    path: Annotated[Path, typer.Argument(help="A parquet file or a folder of pictures.")],
-    image_column: Annotated[str, typer.Option(help="Column with the pictures (parquet).")] = "image",
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT", help="A folder, a parquet file, an id of the Hugging Face hub, or a recipe (.toml)."
+        ),
+    ],
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the pictures and captions: a PNG.")] = None,
+    image_column: Annotated[str, typer.Option(help="Column with the pictures.")] = "image",
     caption_column: Annotated[str, typer.Option(help="Column with the captions.")] = "caption",
-    side: Annotated[int, typer.Option(help="Pixels of a side after cropping.", min=8)] = 32,
+    caption: Annotated[str, typer.Option(help="For pictures that have none.")] = "",
+    column: Annotated[str, typer.Option(help="Column that names the client, if not client or person.")] = "",
+    split: Annotated[str, typer.Option(help="Which rows of a data set.")] = "train",
+    revision: Annotated[str, typer.Option(help="Of a data set on the hub: branch, tag or commit.")] = "",
+    side: Annotated[int, typer.Option(help="Pixels of a side after cropping.", min=8, max=1024)] = 32,
+    sets: Sets = None,
     format: Format = "table",
 ) -> None:
-    """Show what a client would train on: counts, what was skipped and why, near-duplicates."""
+    """Show what clients would train on: counts, what was skipped and why, near-duplicates, a sheet of pictures."""
     from coterie.cli.tables import print_check
     from coterie.data.check import check
-    from coterie.data.shelf import SOURCES
+    from coterie.runs.look import Asked, looked_at
 
-    settings: dict[str, Any] = {"path": str(path), "caption_column": caption_column}
-    if path.is_dir():
-        source = SOURCES.build({"name": "image_folder", **settings}, "data.source")
-    else:
-        source = SOURCES.build({"name": "parquet", **settings, "image_column": image_column}, "data.source")
-    print_check(check(source.read(side)), format)
+    options = Asked(image_column, caption_column, caption, column, split, revision)
+    table = looked_at(what, side, options, sets or ())
+    if sheet is not None:
+        from coterie.data.sheet import sheet as drawn
+        from coterie.engines.disk import write_bytes
+
+        write_bytes(sheet, drawn(table))
+    print_check(check(table), format)
+    if sheet is not None:
+        typer.echo(f"sheet: {sheet}", err=format == "json")
 
 
 @app.callback(invoke_without_command=True)

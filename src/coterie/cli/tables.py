@@ -42,20 +42,33 @@ def print_check(checked: Checked, format: str) -> None:
     if _is_json(format):
         print(json.dumps(asdict(checked), indent=1, default=str))
         return
-    for key, value in asdict(checked).items():
-        label = key.replace("num_", "").replace("_", " ")
-        if isinstance(value, Mapping):
-            print(f"{label:<18}  " + (", ".join(f"{k or 'all'} {v}" for k, v in value.items()) or "none"))
-        elif key == "caption_words":
-            print(f"{label:<18}  {value[0]} to {value[2]}, {value[1]} in the middle")
-        elif isinstance(value, (list, tuple)):
-            print(f"{label:<18}  {len(value)}")
-            for item in value[:20]:
-                print("    " + (", ".join(str(v) for v in item.values()) if isinstance(item, Mapping) else str(item)))
-            if len(value) > 20:
-                print(f"    and {len(value) - 20} more")
-        else:
-            print(f"{label:<18}  {_text(value)}")
+    print(f"pictures           {checked.num_pictures}")
+    print("words of a caption {0} to {2}, {1} in the middle".format(*checked.caption_words))
+    if checked.per_split:
+        print("per split          " + ", ".join(f"{name or 'none'} {n}" for name, n in checked.per_split.items()))
+    if checked.per_client:
+        print()
+        held = checked.held_out_per_client
+        rows: list[dict[str, Any]] = []
+        for name, n in checked.per_client.items():
+            parts = {"to learn from": n - held[name], "held out": held[name]} if held else {}
+            rows.append({"client": name or "none", "pictures": n, **parts})
+        print_rows(rows, "table", "")
+    _print_some("captions that several share", [f"{n} x {caption}" for caption, n in checked.repeated_captions])
+    _print_some("near-duplicates", [f"{p.names[0]} ~ {p.names[1]} ({p.distance:.3f})" for p in checked.near_duplicates])
+    _print_some("skipped", [f"{skipped.name}: {skipped.reason}" for skipped in checked.skipped])
+    for hint in checked.hints:
+        print(f"\nhint: {hint}")
+
+
+def _print_some(title: str, lines: Sequence[str], most: int = 20) -> None:
+    """A titled list, its end counted; nothing where there is none."""
+    if lines:
+        print(f"\n{title}: {len(lines)}")
+    for line in lines[:most]:
+        print(f"    {line}")
+    if len(lines) > most:
+        print(f"    and {len(lines) - most} more")
 
 
 def _table(head: list[str], rows: list[list[str]]) -> None:

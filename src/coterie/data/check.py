@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from coterie.data.picture import NO_CAPTION
 from coterie.data.table import Pixels, Skipped, Table
 
 GRID = 16
@@ -19,11 +20,19 @@ NEAR = 0.05
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows whose pictures are nearly the same, though one may be trained on and the other held out."""
+    """Two rows whose pictures are nearly the same, though one may be trained on and the other held out.
+
+    Attributes:
+        first: a row of the table.
+        second: another.
+        distance: see ``distances``.
+        names: what a person finds the two by: client and caption of each.
+    """
 
     first: int
     second: int
     distance: float
+    names: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -34,19 +43,23 @@ class Checked:
         num_pictures: usable rows.
         per_client: usable rows by client, from the column ``client`` or ``person``; empty where there is neither.
         per_split: usable rows by the column ``split``; empty where there is none.
+        held_out_per_client: rows held out by client; empty without clients or split.
         caption_words: fewest, middle and most words in a caption; zeros where there is no picture.
         repeated_captions: captions that several pictures share, with their number, most frequent first.
         skipped: rows that could not be used, with reasons.
         near_duplicates: closest first; across the split where there is one, else among all rows.
+        hints: what may be done about it, a sentence each.
     """
 
     num_pictures: int
     per_client: Mapping[str, int]
     per_split: Mapping[str, int]
+    held_out_per_client: Mapping[str, int]
     caption_words: tuple[int, int, int]
     repeated_captions: tuple[tuple[str, int], ...]
     skipped: tuple[Skipped, ...]
     near_duplicates: tuple[Pair, ...]
+    hints: tuple[str, ...] = ()
 
 
 def check(table: Table, near: float = NEAR) -> Checked:
@@ -58,19 +71,30 @@ def check(table: Table, near: float = NEAR) -> Checked:
 
     Cost: rows squared for the pairs, in blocks: 10,000 pictures take under a minute and stay below 200 MB.
     """
-    client = table.columns.get("client") or table.columns.get("person") or ()
     split = table.columns.get("split")
+    clients = clients_of(table) if "client" in table.columns or "person" in table.columns else {}
     words = sorted(len(caption.split()) for caption in table.captions) or [0]
     repeated = [(caption, count) for caption, count in Counter(table.captions).most_common() if count > 1]
     return Checked(
         len(table),
-        dict(sorted(Counter(client).items())),
+        {name: len(rows) for name, rows in clients.items()},
         dict(sorted(Counter(split or ()).items())),
+        {name: sum(split[row] != "train" for row in rows) for name, rows in clients.items()} if split else {},
         (words[0], words[len(words) // 2], words[-1]),
         tuple(repeated),
         table.skipped,
-        tuple(_near(table.pixels, split, near)),
+        tuple(_near(table, split, near)),
+        tuple(_hints(table)),
     )
+
+
+def clients_of(table: Table) -> dict[str, list[int]]:
+    """Rows by the column ``client``, or ``person``; without either all with one client without a name."""
+    values = table.columns.get("client") or table.columns.get("person") or ("",) * len(table)
+    rows: dict[str, list[int]] = {name: [] for name in sorted(set(values))}
+    for row, name in enumerate(values):
+        rows[name].append(row)
+    return rows
 
 
 def distances(first: Pixels, second: Pixels) -> NDArray[np.float32]:
@@ -82,8 +106,23 @@ def distances(first: Pixels, second: Pixels) -> NDArray[np.float32]:
     return apart
 
 
-def _near(pixels: Pixels, split: tuple[str, ...] | None, near: float) -> list[Pair]:
-    sketch = _sketch(pixels)
+def _hints(table: Table) -> list[str]:
+    mute = sum(skipped.reason == NO_CAPTION for skipped in table.skipped)
+    if not mute:
+        return []
+    return [
+        f"{mute} without a caption: write NAME.txt beside each NAME.png, or give one for all with --caption (in a "
+        "recipe data.source.caption)"
+    ]
+
+
+def _named(table: Table, row: int) -> str:
+    client = (table.columns.get("client") or table.columns.get("person") or ("",) * len(table))[row]
+    return f"{client}: {table.captions[row]}" if client else table.captions[row]
+
+
+def _near(table: Table, split: tuple[str, ...] | None, near: float) -> list[Pair]:
+    sketch = _sketch(table.pixels)
     side = np.array([value == "train" for value in split]) if split else None
     pairs = []
     for start in range(0, len(sketch), 512):
@@ -91,7 +130,8 @@ def _near(pixels: Pixels, split: tuple[str, ...] | None, near: float) -> list[Pa
         for row, second in zip(*np.nonzero(block < near), strict=True):
             first = start + int(row)
             if first < second and (side is None or side[first] != side[second]):
-                pairs.append(Pair(first, int(second), float(block[row, second])))
+                names = _named(table, first), _named(table, int(second))
+                pairs.append(Pair(first, int(second), float(block[row, second]), names))
     return sorted(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
 
 

@@ -9,9 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from coterie.core.errors import UserError
 from coterie.data.table import Pixels, Skipped, Table
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
+"""What is opened. Pillow knows more, and some of it runs other programs on the file, as PostScript does."""
+
+MOST_PIXELS = 64_000_000
+PIXELS_PER_BYTE = 3000
+"""A file that claims more pixels than these, and more than a million, is a blank page or a trap for the memory."""
+
+NO_CAPTION = "no caption"
 
 
 @dataclass(frozen=True)
@@ -23,89 +34,159 @@ class Row:
         image: the bytes of the picture file, or None where the source has none.
         caption: its text, or None where the source has none.
         columns: further text by name.
+        problem: why the row cannot be used, where the source knows already.
     """
 
     name: str
     image: bytes | None
     caption: str | None
     columns: Mapping[str, str]
+    problem: str = ""
 
 
 class Unreadable(Exception):
     """These bytes are no picture that can be used; the message says why."""
 
 
+def endings() -> frozenset[str]:
+    """Endings of picture files, with dots, in lower case; HEIC among them, so that it is named when it is skipped."""
+    Image.init()
+    known = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS and kind in Image.OPEN}
+    return frozenset(known | {".heic", ".heif"})
+
+
 def decode(image: bytes, side: int) -> Pixels:
     """The picture upright, on white where it is see-through, cut square at its centre: ``(side, side, 3)``.
+
+    Of a moving picture this is the first frame. Sixteen bits are scaled to eight.
 
     Raises:
         Unreadable: if the bytes are no picture, are cut short, or would unpack to a huge one.
     """
+    Image.init()
     try:
         with warnings.catch_warnings():
             # A few kilobytes can unpack to gigabytes: Pillow only warns of that, and here it is a reason to skip.
+            # Its other warnings are of damaged side matter, like a camera's notes, that no picture needs.
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(image)) as opened:
-                upright = ImageOps.exif_transpose(opened)
-        return np.asarray(_square(_on_white(upright), side), dtype=np.uint8)
+            with Image.open(io.BytesIO(image), formats=[name for name in FORMATS if name in Image.OPEN]) as opened:
+                _require_modest(opened, len(image))
+                opened.load()
+                _turn(opened)
+                return np.asarray(_square(_on_white(opened), side), dtype=np.uint8)
+    except Unreadable:
+        raise
     except UnidentifiedImageError:
-        raise Unreadable("not a picture that can be read") from None
+        heic = image[4:8] == b"ftyp" and image[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
+        raise Unreadable("HEIC; save it as JPEG or PNG" if heic else "not a picture that can be read") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise Unreadable("too many pixels") from None
-    except Exception as err:  # decoders of two dozen formats raise anything from SyntaxError to struct.error
-        raise Unreadable(f"damaged: {str(err).splitlines()[0] if str(err) else type(err).__name__}") from err
+    except Exception as err:  # decoders of a dozen formats raise anything from SyntaxError to struct.error
+        raise Unreadable(f"damaged: {str(err).splitlines()[0] if str(err).strip() else type(err).__name__}") from err
 
 
-def gather(rows: Iterable[Row], side: int) -> Table:
-    """All usable rows as a table, which may be empty; the others by name and reason in ``skipped``."""
+def gather(rows: Iterable[Row], side: int, caption: str = "") -> Table:
+    """All usable rows as a table, which may be empty; the others by name and reason in ``skipped``.
+
+    A client (column ``client`` or ``person``) of whom nothing is usable is in ``skipped`` too.
+
+    Args:
+        rows: what a source found.
+        side: of the squares, in pixels.
+        caption: for pictures that have none; empty skips them.
+    """
     pixels: list[Pixels] = []
     kept: list[tuple[str, Mapping[str, str]]] = []
-    skipped = []
+    skipped: list[Skipped] = []
+    lost: dict[tuple[str, str], None] = {}
     for row in rows:
-        caption = " ".join((row.caption or "").split())
+        text = _one_line(row.caption or "") or _one_line(caption)
         try:
-            if not row.image:
+            if row.problem:
+                raise Unreadable(row.problem)
+            if row.image is None:
                 raise Unreadable("no picture")
-            if not caption:
-                raise Unreadable("no caption")
+            if not row.image:
+                raise Unreadable("an empty file")
+            if not text:
+                raise Unreadable(NO_CAPTION)
             pixels.append(decode(row.image, side))
-            kept.append((caption, row.columns))
+            kept.append((text, row.columns))
         except Unreadable as reason:
             skipped.append(Skipped(row.name, str(reason)))
+            lost |= {(name, row.columns[name]): None for name in ("client", "person") if row.columns.get(name)}
+    for name, value in lost:
+        if all(columns.get(name) != value for _, columns in kept):
+            skipped.append(Skipped(value, f"a {name} without a usable picture"))
     names = dict.fromkeys(name for _, columns in kept for name in columns)
     return Table(
         np.stack(pixels) if pixels else np.zeros((0, side, side, 3), np.uint8),
-        tuple(caption for caption, _ in kept),
+        tuple(text for text, _ in kept),
         {name: tuple(columns.get(name, "") for _, columns in kept) for name in names},
         tuple(skipped),
     )
 
 
-def texts(row: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, str]:
-    """A row's values as text: labels by name, an absent value empty; lists, structs and bytes are left out."""
-    from datasets import ClassLabel, Value
+def require_some(table: Table, where: str) -> Table:
+    """The table, if it has a row.
 
-    found = {}
-    for name, value in row.items():
-        feature = features[name]
-        if isinstance(feature, ClassLabel):
-            found[name] = "" if value is None else str(feature.int2str(value))
-        elif isinstance(feature, Value) and not isinstance(value, bytes):
-            found[name] = "" if value is None else str(value)
-    return found
+    Raises:
+        UserError: with the first reason, and how to add captions where that is what is missing.
+    """
+    if len(table):
+        return table
+    first = f": {table.skipped[0].name}: {table.skipped[0].reason}" if table.skipped else ""
+    help = "; give one for all: caption = 'a drawing'" if first.endswith(NO_CAPTION) else ""
+    raise UserError(f"{where}: none of its {len(table.skipped)} rows can be used{first}{help}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _require_modest(opened: Image.Image, num_bytes: int) -> None:
+    """Before anything is unpacked: memory is for what was received, not for what a header claims."""
+    claimed = opened.width * opened.height
+    if claimed > MOST_PIXELS:
+        raise Unreadable(f"too many pixels: {opened.width} x {opened.height}")
+    if claimed > max(1_000_000, PIXELS_PER_BYTE * num_bytes):
+        raise Unreadable(f"too many pixels for its {num_bytes} bytes: {opened.width} x {opened.height}")
+
+
+def _turn(opened: Image.Image) -> None:
+    try:
+        ImageOps.exif_transpose(opened, in_place=True)
+    except Exception:  # a camera's notes that cannot be read: the picture stays as it lies
+        return
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
-    if picture.mode in {"I", "I;16", "I;16B", "F"}:
-        # Sixteen-bit grey would be clipped to white by a plain conversion.
-        values = np.asarray(picture, dtype=np.float64)
-        scale = 255 / 65535 if picture.mode != "F" and values.max(initial=0) > 255 else 1.0
-        picture = Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        picture = Image.fromarray(_eight_bits(np.asarray(picture), picture.mode))
+    if picture.mode == "RGB" and not picture.has_transparency_data:
+        return picture
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     clear = picture.convert("RGBA")
     white = Image.new("RGBA", clear.size, "white")
     return Image.alpha_composite(white, clear).convert("RGB")
+
+
+def _eight_bits(values: NDArray[Any], mode: str) -> Pixels:
+    """Deep grey as eight bits, where a plain conversion would clip it to white.
+
+    Sixteen bits are scaled by their range. 32 bits and fractions do not say theirs: it is taken to be the smallest of
+    1 (fractions only), 255, 65,535 and their own largest value that holds them.
+    """
+    if mode.startswith("I;16"):
+        top = 65535.0
+    else:
+        largest = float(np.nanmax(values, initial=0))
+        ranges = [1.0, 255.0, 65535.0] if mode == "F" else [255.0, 65535.0]
+        top = next((wide for wide in ranges if largest <= wide), largest)
+    scaled: Pixels = np.nan_to_num(values * np.float32(255 / top)).clip(0, 255).astype(np.uint8)
+    return scaled
 
 
 def _square(picture: Image.Image, side: int) -> Image.Image:

@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from coterie.core.errors import UserError, nearest
-from coterie.data.table import Table, distinct, join
+from coterie.data.table import Skipped, Table, distinct, join
 
 VALIDATION = 4
 
@@ -98,6 +100,33 @@ def validation(population: Population) -> Population:
             raise UserError(f"data.test: {name} has too few subjects to set some aside for validation")
         clients[name] = replace(data, train=data.train.take(rest), held_out=data.train.take(aside))
     return Population(clients, population.prompts)
+
+
+def mirrored(population: Population) -> Population:
+    """Everybody's training pictures, and after them the same pictures mirrored, with their captions once more.
+
+    Both copies are examples like any other, so that nothing has to be drawn while training and a run repeats.
+    """
+    clients = {}
+    for name, data in population.clients.items():
+        other = replace(data.train, pixels=np.ascontiguousarray(data.train.pixels[:, :, ::-1]))
+        clients[name] = replace(data, train=join([data.train, other]))
+    return replace(population, clients=clients)
+
+
+def as_table(population: Population, skipped: Iterable[Skipped] = ()) -> Table:
+    """Everybody's pictures as one table with the columns ``client`` and ``split`` (``train`` and ``held-out``).
+
+    Args:
+        population: with at least one client.
+        skipped: what the source of the pictures could not use.
+    """
+    parts = [
+        replace(table, columns={**table.columns, "client": (name,) * len(table), "split": (split,) * len(table)})
+        for name, data in population.clients.items()
+        for split, table in (("train", data.train), ("held-out", data.held_out))
+    ]
+    return replace(join(parts), skipped=tuple(skipped))
 
 
 def _drawn(subject: str) -> bool:

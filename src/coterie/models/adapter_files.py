@@ -7,24 +7,24 @@ finite or of another shape is named. Files that can run code are refused unread.
 from __future__ import annotations
 
 import json
-import struct
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
+from coterie.models.safetensors_files import one_line, read_tensors
 from coterie.models.shelves import LAYOUTS, Keys
 
-LARGEST_HEADER = 2**20
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 KINDS = {"hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w2": "LoKr", "dora_scale": "DoRA", "oft_": "OFT", "diff": "full"}
+LARGEST_SCALE = 1e30  # float32 ends little above
 HARMLESS = ("format", "backbone", "adapter", "order", "lora_adapter_metadata")
 
 
@@ -81,17 +81,19 @@ def read_file(
         UserError: in one line: the file, the key, what is wrong.
     """
     config, path = _opened(path)
-    tensors, meta = _tensors(path)
+    tensors, meta = read_tensors(path)
     named = meta.get("backbone")
     if named is not None and named != backbone:
-        raise UserError(f"{path}: the adapter belongs to another backbone: its digest is {named}, wanted {backbone}")
+        raise UserError(
+            f"{path}: the adapter belongs to another backbone: its digest is {one_line(named)}, wanted {backbone}"
+        )
     layout, matched = _matched(path, tensors, layers, component)
     used = {key for keys in matched.values() for key in keys if key}
     unmatched = tuple(sorted(set(tensors) - used))
     if unmatched and not allow_unmatched:
         raise UserError(
             f"{path}: {len(unmatched)} of {len(tensors)} tensors are of no layer of this backbone, like "
-            f"{unmatched[0]}; is it for another model?"
+            f"{one_line(unmatched[0])}; is it for another model?"
         )
     alphas = _alphas(config, meta, component)
     parts, pieces = [], []
@@ -101,7 +103,7 @@ def read_file(
             parts.append(part)
             pieces.append(piece)
     adapter = build(Layout(backbone, tuple(parts)), pieces)
-    return Imported(adapter, layout, unmatched, tuple(sorted(set(meta) - set(HARMLESS))))
+    return Imported(adapter, layout, unmatched, tuple(sorted(map(one_line, set(meta) - set(HARMLESS)))))
 
 
 def written(adapter: Adapter, layout: str, component: str = "unet") -> bytes:
@@ -160,37 +162,15 @@ def _opened(path: Path) -> tuple[dict[str, Any], Path]:
     if path.name != "adapter_model.safetensors" or not beside.is_file():
         return {}, path
     try:
-        config = json.loads(beside.read_text())
+        config = json.loads(beside.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("not a table")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{beside}: cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{beside}: cannot be read: {one_line(str(error))}") from error
     for unsupported in ("use_dora", "fan_in_fan_out"):
         if config.get(unsupported):
             raise UserError(f"{beside}: {unsupported} is set; only plain low-rank adapters can be read")
     return config, path
-
-
-def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            start = file.read(8)
-            if len(start) < 8:
-                raise UserError(f"{path}: not a safetensors file: it has only {len(start)} bytes")
-            (length,) = struct.unpack("<Q", start)
-            if length > min(LARGEST_HEADER, size - 8):
-                raise UserError(
-                    f"{path}: not a safetensors file that can be read: its header would have {length:,} bytes, the "
-                    f"file has {size:,} and at most {LARGEST_HEADER:,} are taken"
-                )
-            header = json.loads(file.read(length))
-        meta = header.get("__metadata__") or {}
-        return load(path.read_bytes()), {str(k): str(v) for k, v in meta.items()}
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (OSError, ValueError, AttributeError, SafetensorError) as error:
-        raise UserError(f"{path}: not a safetensors file that can be read: {error}") from error
 
 
 def _matched(
@@ -215,7 +195,10 @@ def _matched(
         raise UserError(
             f"{path}: this is a {' and '.join(kinds)} file; only plain low-rank adapters (LoRA) can be read"
         )
-    example, wanted = min(tensors, default="nothing"), LAYOUTS["kohya"]().keys(component, next(iter(layers)))[0].a
+    example, wanted = (
+        one_line(min(tensors, default="nothing")),
+        LAYOUTS["kohya"]().keys(component, next(iter(layers)))[0].a,
+    )
     raise UserError(
         f"{path}: none of its {len(tensors)} tensors is of a layer of this backbone; it has {example}, wanted keys "
         f"like {wanted}"
@@ -231,7 +214,7 @@ def _alphas(config: Mapping[str, Any], meta: Mapping[str, str], component: str) 
         prefix = f"{component}."
         own = {key[len(prefix) :]: value for key, value in plain.items() if key.startswith(prefix)}
         return own or plain
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
 
 
@@ -243,21 +226,32 @@ def _factors(
         raise UserError(f"{path}: {keys.b if b is None else keys.a} is missing; the other factor of {name} is there")
     if a.dim() < 2 or b.dim() < 2:
         raise UserError(f"{path}: {keys.a}: factors must be matrices, not {tuple(a.shape)} and {tuple(b.shape)}")
+    if not (a.is_floating_point() and b.is_floating_point()):
+        raise UserError(f"{path}: {keys.a}: wanted fractions, not {a.dtype} and {b.dtype}")
     rank = a.shape[0]
+    if not rank:
+        raise UserError(f"{path}: {keys.a}: a rank of 0 makes it no adapter at all")
     fits = (b.shape[0], a[0].numel(), b[0].numel()) == (shape.out, shape.columns, rank)
     if not fits or (a.dim() == 4 and tuple(a.shape[2:]) != (shape.kernel or (1, 1))):
         raise UserError(
             f"{path}: {keys.a}: {tuple(b.shape)} times {tuple(a.shape)} does not fit {name}, which has {shape.out} x "
             f"{shape.columns} numbers"
         )
+    a, b = a.float(), b.float()
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         raise UserError(f"{path}: {keys.a}: a number of it or of its other factor is not finite")
-    if keys.alpha:
-        alpha = float(tensors[keys.alpha].float().reshape(-1)[0])
-    else:
-        alpha = float((config.get("alpha_pattern") or {}).get(name, config.get("lora_alpha", rank)))
+    try:
+        alpha = _alpha(name, rank, keys, tensors, config)
+    except (ValueError, TypeError, AttributeError, OverflowError, RuntimeError):
+        raise UserError(f"{path}: {keys.alpha or name}: its alpha is not one number") from None
     scale = alpha / rank**0.5 if config.get("use_rslora") and not keys.alpha else alpha / rank
-    if not torch.isfinite(torch.tensor(scale)) or scale == 0:
+    if not math.isfinite(scale) or abs(scale) > LARGEST_SCALE or scale == 0:
         raise UserError(f"{path}: {keys.alpha or name}: an alpha of {alpha:g} makes it no adapter at all")
     part = LowRank(name, shape.out, shape.columns, rank, scale, shape.kernel)
-    return part, (b.reshape(shape.out, rank).float(), a.reshape(rank, -1).float())
+    return part, (b.reshape(shape.out, rank), a.reshape(rank, -1))
+
+
+def _alpha(name: str, rank: int, keys: Keys, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> float:
+    if keys.alpha:
+        return float(tensors[keys.alpha].float().item())
+    return float((config.get("alpha_pattern") or {}).get(name, config.get("lora_alpha", rank)))

@@ -7,17 +7,21 @@ adapter and the order of the layers, and nothing else: no name, no prompt, no pa
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
+from coterie.models.safetensors_files import one_line, read_tensors
 
 _PREFIX = "base_model.model."
+_A, _B = ".lora_A.weight", ".lora_B.weight"
 
 
 def peft_files(adapter: Adapter) -> dict[str, bytes]:
@@ -67,29 +71,44 @@ def read_peft(folder: Path, backbone: str | None = None) -> Adapter:
     path = folder / "adapter_model.safetensors"
     if folder.is_file():
         raise UserError(f"{folder}: this is a file; wanted a folder with adapter_config.json and {path.name}")
+    if not (folder / "adapter_config.json").is_file() or not path.is_file():
+        raise UserError(f"{folder}: no adapter is here; wanted adapter_config.json and {path.name}")
     try:
-        config = json.loads((folder / "adapter_config.json").read_text())
-        with safe_open(path, "pt") as file:
-            meta = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except FileNotFoundError as error:
-        raise UserError(f"{folder}: no adapter is here; wanted adapter_config.json and {path.name}") from error
-    except (SafetensorError, ValueError, OSError) as error:
-        raise UserError(f"{path}: not an adapter that can be read: {error}") from error
-    if backbone is not None and meta.get("backbone") != backbone:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        tensors, meta = read_tensors(path)
+        order = {str(name): i for i, name in enumerate(json.loads(meta.get("order", "[]")))}
+    except (ValueError, TypeError, RecursionError, OSError) as error:
+        raise UserError(f"{path}: not an adapter that can be read: {one_line(str(error))}") from error
+    found = meta.get("backbone")
+    if backbone is not None and found != backbone:
         raise UserError(
-            f"{path}: the adapter belongs to another backbone: its digest is {meta.get('backbone')}, wanted {backbone}"
+            f"{path}: the adapter belongs to another backbone: its digest is {one_line(str(found))}, wanted {backbone}"
         )
     parts, pieces = [], []
-    names = [key[len(_PREFIX) : -len(".lora_A.weight")] for key in tensors if key.endswith(".lora_A.weight")]
-    order = {name: i for i, name in enumerate(json.loads(meta.get("order", "[]")))}
+    names = [key[len(_PREFIX) : -len(_A)] for key in tensors if key.startswith(_PREFIX) and key.endswith(_A)]
     for name in sorted(names, key=lambda n: order.get(n, len(order))):
-        a, b = tensors[f"{_PREFIX}{name}.lora_A.weight"], tensors.get(f"{_PREFIX}{name}.lora_B.weight")
-        if b is None or not torch.isfinite(a).all() or not torch.isfinite(b).all():
-            raise UserError(f"{path}: {name}: lora_B is missing or a number is not finite")
-        alpha = config.get("alpha_pattern", {}).get(name, config["lora_alpha"])
-        kernel = tuple(a.shape[2:])
-        rank = a.shape[0]
-        parts.append(LowRank(name, b.shape[0], a[0].numel(), rank, alpha / rank, kernel))
-        pieces.append((b.reshape(b.shape[0], rank).float(), a.reshape(rank, -1).float()))
+        part, piece = _part(path, name, tensors, config)
+        parts.append(part)
+        pieces.append(piece)
     return build(Layout(str(meta.get("backbone", "")), tuple(parts)), pieces)
+
+
+def _part(path: Path, name: str, tensors: Mapping[str, Tensor], config: Any) -> tuple[LowRank, tuple[Tensor, Tensor]]:
+    a, b = tensors[f"{_PREFIX}{name}{_A}"], tensors.get(f"{_PREFIX}{name}{_B}")
+    if b is None or not (a.is_floating_point() and b.is_floating_point()):
+        raise UserError(f"{path}: {one_line(name)}: lora_B is missing or a number is not finite")
+    a, b = a.float(), b.float()
+    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise UserError(f"{path}: {one_line(name)}: lora_B is missing or a number is not finite")
+    rank = a.shape[0] if a.dim() in (2, 4) else 0
+    if not rank or not a[0].numel() or b.dim() != a.dim() or b.numel() != b.shape[0] * rank:
+        shapes = f"{tuple(b.shape)} times {tuple(a.shape)}"
+        raise UserError(f"{path}: {one_line(name)}: {shapes} are no two factors")
+    try:
+        scale = float((config.get("alpha_pattern") or {}).get(name, config["lora_alpha"])) / rank
+        if not math.isfinite(scale):
+            raise ValueError
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        raise UserError(f"{path.parent / 'adapter_config.json'}: {one_line(name)} has no lora_alpha") from None
+    part = LowRank(name, b.shape[0], a[0].numel(), rank, scale, tuple(a.shape[2:]))
+    return part, (b.reshape(b.shape[0], rank), a.reshape(rank, -1))

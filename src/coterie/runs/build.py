@@ -19,7 +19,7 @@ from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
 from coterie.data import partition
-from coterie.data.population import ClientData, Population, pooled, validation
+from coterie.data.population import ClientData, Population, mirrored, pooled, validation
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
 from coterie.data.table import Table
@@ -52,13 +52,13 @@ class Assembly:
     facts: Mapping[str, Facts]
 
 
-def population_of(recipe: Recipe, side: int) -> Population:
-    """The people of a recipe."""
+def population_of(recipe: Recipe, side: int, table: Table | None = None) -> Population:
+    """The people of a recipe; ``table`` is what its source read, where that was read already."""
     data = recipe.data
     if isinstance(data.source, Studio) and (data.partition, data.column) == ("column", "person"):
         people = studio_population(side)
     else:
-        people = _shared_out(recipe, data.source.read(side))
+        people = _shared_out(recipe, data.source.read(side) if table is None else table)
     if data.test == "validation":
         people = validation(people)
     if data.pool != "none":
@@ -66,7 +66,7 @@ def population_of(recipe: Recipe, side: int) -> Population:
     empty = [name for name, client in people.clients.items() if not len(client.train)]
     if empty:
         raise UserError(f"data: {empty[0]} has no training pictures; give them some or leave them out")
-    return people
+    return mirrored(people) if data.flip else people
 
 
 def _shared_out(recipe: Recipe, table: Table) -> Population:
@@ -80,6 +80,7 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
     }[data.partition]()
     clients = {}
     for name, rows in shares.items():
+        _require_folder_name(name)
         train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
         truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
         style = truths.pop() if len(truths) == 1 else None
@@ -88,6 +89,13 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:8]))
+
+
+def _require_folder_name(client: str) -> None:
+    """A client's own folder bears its name, and names may come from strangers' files."""
+    parts = client.split("/")
+    if not set(parts).isdisjoint({"", ".", ".."}) or not client.isprintable() or max(map(len, parts)) > 100:
+        raise UserError(f"data.column: {client[:100]!r} cannot name a client, for it cannot name a folder")
 
 
 def resolve(

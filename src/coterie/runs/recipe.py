@@ -46,6 +46,8 @@ class Data(Settings):
         prompt: what is shown to the model: the ``caption``, or the ``wish`` before every caption.
         test: what adapters are measured on: the pictures ``held_out`` for that, or for choosing settings a
             ``validation`` share of the training subjects, which then nobody trains on.
+        flip: adds the mirrored copy of every training picture as one more example, which counts like any other;
+            held-out pictures stay as they are. Not for writing, nor for captions that say left or right.
     """
 
     source: Annotated[Source, SOURCES] = Field(default_factory=lambda: SOURCES.build("studio"))
@@ -59,6 +61,7 @@ class Data(Settings):
     wish: Literal["named", "paraphrased", "purpose"] = "named"
     prompt: Literal["caption", "wish"] = "caption"
     test: Literal["held_out", "validation"] = "held_out"
+    flip: bool = False
 
 
 class Rounds(Settings):

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -29,6 +30,8 @@ PROTOCOL = 1
 MAX_HEADER_BYTES = 4_000_000
 MAX_MESSAGE_BYTES = 2_000_000_000
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+_WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError)
+"""What reading a stranger's tree of plain values may raise; the last where it is nested too deeply."""
 
 
 class BadMessage(UserError):
@@ -97,18 +100,23 @@ def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | None = No
         header = _header(content["header"])
         known = {layout.digest: layout for layout in layouts}
         known |= {digest: Layout.from_plain(plain) for digest, plain in content["layouts"].items()}
-    except (KeyError, TypeError, ValueError) as error:
+        tree, wanted = content["tree"], content["sum"]
+        tensors = load(blob)
+    except BadMessage:
+        raise
+    except (*_WRONG, UserError, SafetensorError) as error:
         raise BadMessage(f"a message's header cannot be read: {error}") from error
-    tensors = load(blob)
     body = hashlib.sha256()
     for name in sorted(tensors):
         body.update(_raw_bytes(tensors[name]))
-    if body.hexdigest()[:16] != content["sum"]:
+    if body.hexdigest()[:16] != wanted:
         raise BadMessage("a message's checksum is wrong: it was changed on the way")
     reader = _Reader(tensors, known, codec or Raw())
     try:
-        return header, reader.read(content["tree"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        return header, reader.read(tree)
+    except BadMessage:
+        raise
+    except (*_WRONG, UserError) as error:
         raise BadMessage(f"a message's tree cannot be read: {error}") from error
 
 
@@ -185,7 +193,7 @@ def _checked_header(blob: bytes) -> dict[str, str]:
             end = stop
     except BadMessage:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _WRONG as error:
         raise BadMessage(f"a message's tensor table cannot be read: {error}") from error
     if 8 + length + end != len(blob):
         raise BadMessage(f"a message should have {8 + length + end} bytes and has {len(blob)}; it is truncated")

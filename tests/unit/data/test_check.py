@@ -1,7 +1,12 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from coterie.data.check import check, distances
+from coterie.data.population import ClientData, Population, as_table, mirrored
+from coterie.data.sheet import sheet
 from coterie.data.table import Skipped, Table
 
 
@@ -45,3 +50,51 @@ def test_plain_pictures_compare_by_colour():
 def test_an_empty_table():
     found = check(Table(np.zeros((0, 8, 8, 3), np.uint8), ()))
     assert (found.num_pictures, found.caption_words, found.near_duplicates) == (0, (0, 0, 0), ())
+
+
+@pytest.fixture
+def people(pixels):
+    pixels[3] = pixels[0]
+    table = Table(pixels, ("a cup", "a hat", "a bird", "the cup again"))
+    ann = ClientData("ann", table.take([0, 1]), table.take([]), {}, None)
+    bo = ClientData("bo", table.take([2]), table.take([3]), {}, None)
+    return Population({"ann": ann, "bo": bo}, ())
+
+
+def test_people_as_they_would_train(people):
+    found = check(as_table(people, [Skipped("x.png", "no caption")]))
+    assert found.per_client == {"ann": 2, "bo": 2}
+    assert found.held_out_per_client == {"ann": 0, "bo": 1}
+    assert found.per_split == {"held-out": 1, "train": 3}
+    (pair,) = found.near_duplicates
+    assert pair.names == ("ann: a cup", "bo: the cup again")
+    assert found.hints[0].startswith("1 without a caption: write NAME.txt")
+
+
+def test_mirrored_pictures_count_once_more_and_held_out_ones_stay(people):
+    twice = mirrored(people)
+    for name, data in people.clients.items():
+        train = twice.clients[name].train
+        n = len(data.train)
+        assert len(train) == 2 * n
+        assert train.captions == data.train.captions * 2
+        assert (train.pixels[:n] == data.train.pixels).all()
+        assert (train.pixels[n:, :, ::-1] == data.train.pixels).all()
+        assert (twice.clients[name].held_out.pixels == data.held_out.pixels).all()
+
+
+def test_the_sheet_has_a_row_for_each_client(people):
+    two = Image.open(io.BytesIO(sheet(as_table(people))))
+    one = Image.open(io.BytesIO(sheet(people.clients["ann"].train)))
+    assert two.height > one.height
+    drawn = np.asarray(two)
+    tile = people.clients["ann"].train.pixels[0].repeat(3, 0).repeat(3, 1)
+    found = [
+        (y, x)
+        for y, x in zip(*np.nonzero((drawn == tile[0, 0]).all(-1)), strict=True)
+        if (drawn[y : y + 96, x : x + 96].shape == tile.shape) and (drawn[y : y + 96, x : x + 96] == tile).all()
+    ]
+    assert len(found) == 2  # ann's cup, and bo's, which is the same picture
+    long = Table(people.clients["ann"].train.pixels, ("word " * 200, "unbroken" * 50))
+    assert Image.open(io.BytesIO(sheet(long))).size == one.size
+    assert sheet(Table(np.zeros((0, 8, 8, 3), np.uint8), ()))

@@ -119,3 +119,48 @@ def test_a_wish_lies_in_its_clients_folder(tmp_path):
     table = ImageFolder(tmp_path).read(4)
     assert table.columns["client"] == ("ann", "ann", "bo")
     assert table.columns["wish"] == ("", "glass, like in a church", "")
+
+
+def test_text_captions_from_beside_and_one_for_all(tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / name)
+    metadata(tmp_path / "metadata.jsonl", [{"file_name": "a.png", "text": "a cup"}, {"file_name": "b.png", "kind": 1}])
+    (tmp_path / "b.txt").write_text("a hat")
+    table = ImageFolder(tmp_path).read(4)
+    assert table.captions == ("a cup", "a hat")
+    assert table.columns["kind"] == ("", "1")
+    assert [s.name for s in table.skipped] == ["c.png"]
+    assert ImageFolder(tmp_path, caption="a thing").read(4).captions == ("a cup", "a hat", "a thing")
+    metadata(tmp_path / "metadata.jsonl", [{"file_name": "b.png", "kind": 1}])
+    assert ImageFolder(tmp_path).read(4).captions == ("a hat",)
+
+
+def test_what_is_not_utf8_is_named(tmp_path):
+    picture(tmp_path / "ann" / "a.png")
+    picture(tmp_path / "ann" / "b.png")
+    (tmp_path / "ann" / "a.txt").write_text("a cup")
+    (tmp_path / "ann" / "b.txt").write_bytes(b"caf\xe9")
+    (skipped,) = ImageFolder(tmp_path).read(4).skipped
+    assert (skipped.name, skipped.reason) == ("ann/b.png", "b.txt is not UTF-8 text (byte 3); save it as UTF-8")
+    (tmp_path / "ann" / "wish.txt").write_bytes(b"caf\xe9")
+    with pytest.raises(UserError, match=r"ann: wish\.txt is not UTF-8 text"):
+        ImageFolder(tmp_path).read(4)
+
+
+def test_people_without_pictures_are_named(tmp_path):
+    picture(tmp_path / "ann" / "a.png")
+    (tmp_path / "ann" / "a.txt").write_text("a cup")
+    (tmp_path / "bo").mkdir()
+    (tmp_path / "cy").mkdir()
+    (tmp_path / "cy" / "a.png").write_bytes(b"")
+    assert [(s.name, s.reason) for s in ImageFolder(tmp_path).read(4).skipped] == [
+        ("cy/a.png", "an empty file"),
+        ("cy", "a client without a usable picture"),
+        ("bo", "a folder without pictures"),
+    ]
+
+
+def test_help_where_there_is_no_caption_at_all(tmp_path):
+    picture(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png: no caption; write a \.txt beside it, or set caption for all$"):
+        ImageFolder(tmp_path).read(4)

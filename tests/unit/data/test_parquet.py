@@ -65,7 +65,7 @@ def test_bad_rows_are_skipped_by_name(tmp_path):
     reasons = [s.reason for s in table.skipped]
     assert reasons[:3] == ["not a picture that can be read", "no caption", "no caption"]
     assert reasons[3].startswith(("damaged", "not a picture"))
-    assert reasons[4] == "no picture"
+    assert reasons[4] == "an empty file"
 
 
 def test_user_errors(tmp_path):
@@ -112,3 +112,26 @@ def test_pictures_are_upright_square_and_on_white(tmp_path):
     assert pixels[2, 0].min() == 255
     assert pixels[2, 3].max() == 0
     assert abs(int(pixels[3].mean()) - 127) <= 1
+
+
+def test_text_columns_defaults_and_two_columns_of_one_name(tmp_path):
+    plain = [{"image": png(), "text": "a cup"}, {"image": png(), "text": None}]
+    path = write(tmp_path / "p.parquet", plain)
+    assert Parquet(path).read(4).captions == ("a cup",)
+    assert Parquet(path, caption="a thing").read(4).captions == ("a cup", "a thing")
+    mute = write(tmp_path / "mute.parquet", [{"image": png()}])
+    assert Parquet(mute, caption="a thing").read(4).captions == ("a thing",)
+    with pytest.raises(UserError, match="no column 'caption'"):
+        Parquet(mute).read(4)
+    twice = pa.table({"image": [png()], "text": ["a cup"]}).append_column("text", pa.array(["x"]))
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(UserError, match="has 2 columns called 'text'; only one can be meant"):
+        Parquet(tmp_path / "twice.parquet").read(4)
+
+
+def test_a_path_in_a_file_is_not_opened(tmp_path):
+    (tmp_path / "secret.png").write_bytes(png())
+    named = [{"image": {"bytes": None, "path": str(tmp_path / "secret.png")}, "caption": "not mine"}, row()]
+    table = Parquet(write(tmp_path / "p.parquet", named)).read(4)
+    assert len(table) == 1
+    assert table.skipped[0].reason == "no picture"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from coterie.core.errors import UserError, nearest
-from coterie.data.picture import Row, gather, texts
+from coterie.data.arrow_rows import columns_of, rows_of
+from coterie.data.picture import Row, gather, require_some
 from coterie.data.shelf import SOURCES
 from coterie.data.table import Table
+
+BATCH_ROWS = 64
+"""Unpacked at once; only squares of the wanted size are kept."""
 
 
 @SOURCES.register("parquet")
@@ -21,12 +24,14 @@ class Parquet:
     Attributes:
         path: the file, as seen from where the command is typed.
         image_column: the column of pictures: an Image feature (``bytes`` and ``path``) or plain bytes.
-        caption_column: the column of captions.
+        caption_column: the column of captions; ``text`` does where there is no ``caption``.
+        caption: for every picture that has none of its own; empty leaves such pictures out.
     """
 
     path: Path
     image_column: str = "image"
     caption_column: str = "caption"
+    caption: str = ""
 
     def read(self, side: int) -> Table:
         """All usable rows at ``side`` pixels; columns of text, numbers and truth values come along as text.
@@ -38,50 +43,20 @@ class Parquet:
         if not path.is_file():
             what = "is a folder; wanted a parquet file" if path.is_dir() else "no such file"
             raise UserError(f"{path}: {what}{_neighbour(path)}")
-        with tempfile.TemporaryDirectory() as cache:
-            table = gather(self._rows(path, cache), side)
-        if not len(table):
-            first = f": {table.skipped[0].name}: {table.skipped[0].reason}" if table.skipped else ""
-            raise UserError(f"{path}: none of its {len(table.skipped)} rows can be used{first}")
-        return table
+        return require_some(gather(self._rows(path), side, self.caption), str(path))
 
-    def _rows(self, path: Path, cache: str) -> Iterator[Row]:
+    def _rows(self, path: Path) -> Iterator[Row]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            names = pq.read_schema(path).names
-        except (pa.ArrowException, OSError):
-            raise UserError(f"{path}: not a parquet file") from None
-        for key in ("image_column", "caption_column"):
-            wanted = getattr(self, key)
-            if wanted not in names:
-                raise UserError(f"{key}: {path} has no column {wanted!r}{nearest(wanted, names)}")
-
-        from datasets import Dataset, Image
-        from datasets.utils.logging import disable_progress_bar
-
-        disable_progress_bar()
-        rows = Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
-        if isinstance(rows.features[self.image_column], Image):
-            # Decoding is ours: one broken picture among thousands must cost one row, not the run.
-            rows = rows.cast_column(self.image_column, Image(decode=False))
-        for index, row in enumerate(rows):
-            image = row.pop(self.image_column)
-            caption = row.pop(self.caption_column)
-            yield Row(
-                _name(image, index), _bytes(image), None if caption is None else str(caption), texts(row, rows.features)
-            )
-
-
-def _bytes(image: object) -> bytes | None:
-    found = image.get("bytes") if isinstance(image, dict) else image
-    return found if isinstance(found, bytes) else None
-
-
-def _name(image: object, index: int) -> str:
-    path = image.get("path") if isinstance(image, dict) else None
-    return f"row {index} ({path})" if path else f"row {index}"
+            with open(path, "rb") as opened, pq.ParquetFile(opened) as file:
+                columns = columns_of(str(path), file.schema_arrow, self.image_column, self.caption_column, self.caption)
+                chosen = [name for name in (columns.image, columns.caption, *columns.texts) if name is not None]
+                yield from rows_of(columns, file.iter_batches(BATCH_ROWS, columns=chosen, use_threads=False))
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+            reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+            raise UserError(f"{path}: not a parquet file that can be read: {reason}") from None
 
 
 def _neighbour(path: Path) -> str:

@@ -1,0 +1,128 @@
+"""A data set of the Hugging Face hub, or a folder that ``datasets`` wrote or can load."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coterie.core.errors import UserError, nearest
+from coterie.data.arrow_rows import columns_of, rows_of
+from coterie.data.picture import Row, gather, require_some
+from coterie.data.shelf import SOURCES
+from coterie.data.table import Table
+
+BATCH_ROWS = 64
+
+
+@SOURCES.register("hub")
+@dataclass(frozen=True)
+class Hub:
+    """Pictures from ``datasets``: an id of the hub, a folder of its files, or a folder that ``save_to_disk`` wrote.
+
+    Attributes:
+        path: the id, like ``owner/name``, or the folder, as seen from where the command is typed.
+        config: which part of a data set that has several; empty is its only or default one.
+        split: which rows, like ``train`` or ``train[:200]``.
+        revision: branch, tag or commit on the hub; empty is the newest. A commit makes a run repeatable.
+        image_column: the column of pictures.
+        caption_column: the column of captions; ``text`` does where there is no ``caption``.
+        caption: for every picture that has none of its own; empty leaves such pictures out.
+    """
+
+    path: str
+    config: str = ""
+    split: str = "train"
+    revision: str = ""
+    image_column: str = "image"
+    caption_column: str = "caption"
+    caption: str = ""
+
+    def read(self, side: int) -> Table:
+        """All usable rows at ``side`` pixels; columns of text, numbers and truth values come along as text.
+
+        What comes from the hub stays in Hugging Face's own cache; of a folder nothing is kept.
+
+        Raises:
+            UserError: if the data set cannot be had, a split or column is not there, or no picture is usable.
+        """
+        with tempfile.TemporaryDirectory() as cache:
+            return require_some(gather(self._rows(cache), side, self.caption), self.path)
+
+    def _rows(self, cache: str) -> Iterator[Row]:
+        rows = self._loaded(cache)
+        columns = columns_of(
+            self.path, rows.features.arrow_schema, self.image_column, self.caption_column, self.caption
+        )
+        # Tables of Arrow are not decoded: one broken picture among thousands must cost one row, not the run.
+        yield from rows_of(columns, rows.with_format("arrow").iter(BATCH_ROWS), _fetching(self.path))
+
+    def _loaded(self, cache: str) -> Any:
+        from datasets import load_dataset, load_from_disk
+        from datasets.utils.logging import disable_progress_bar
+        from huggingface_hub.utils.logging import set_verbosity_error
+
+        disable_progress_bar()
+        set_verbosity_error()  # its five tries to reach the hub; what comes of them is one line of ours
+        folder = Path(self.path)
+        if not folder.is_dir() and (folder.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", self.path)):
+            what = "is a file; wanted a folder" if folder.exists() else "no such folder"
+            raise UserError(f"{self.path}: {what} or an id of the hub, like owner/name")
+        try:
+            if (folder / "dataset_dict.json").is_file():
+                return self._split_of(load_from_disk(self.path, keep_in_memory=True))
+            if (folder / "state.json").is_file():
+                return load_from_disk(self.path, keep_in_memory=True)
+            local: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True} if folder.is_dir() else {}
+            revision = None if folder.is_dir() else self.revision or None
+            return load_dataset(self.path, self.config or None, split=self.split, revision=revision, **local)
+        except UserError:
+            raise
+        except Exception as error:  # the network, the hub, and readers of a dozen formats raise what they like
+            raise UserError(f"{self.path}: {_reason(error, folder.is_dir())}") from None
+
+    def _split_of(self, splits: Any) -> Any:
+        if self.split not in splits:
+            raise UserError(f"split: {self.path} has no split {self.split!r}{nearest(self.split, splits)}")
+        return splits[self.split]
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder is one of ``datasets``: by ``save_to_disk``, or with parquet or Arrow files in it."""
+    if any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        return True
+    return any(next(folder.rglob(pattern), None) is not None for pattern in ("*.parquet", "*.arrow"))
+
+
+def _reason(error: Exception, local: bool) -> str:
+    """One line for what ``datasets`` complains of."""
+    name = type(error).__name__
+    said = " ".join(str(error).split())[:200] or name
+    if "Unknown split" in said:
+        return f"no such split: {said}"
+    if local:
+        return f"not a data set that can be loaded: {said}"
+    if isinstance(error, ConnectionError) or "Offline" in name or "Connect" in name or "timed out" in said:
+        return f"the hub cannot be reached, and the data set is not in its cache: {said}"
+    if name == "DatasetNotFoundError":
+        return "the hub has no such data set, or not for you; for a private one log in first with: hf auth login"
+    return f"cannot be loaded from the hub: {said}"
+
+
+def _fetching(path: str) -> Callable[[str], bytes | None]:
+    """Reads a picture that a table only names, where it lies in the data set's own folder or in the hub's cache."""
+    from datasets import config
+
+    root = Path(path).resolve() if Path(path).is_dir() else Path(config.HF_CACHE_HOME).resolve()
+
+    def fetch(named: str) -> bytes | None:
+        try:
+            file = Path(named).resolve()
+            return file.read_bytes() if file.is_relative_to(root) else None
+        except (OSError, ValueError):
+            return None
+
+    return fetch

@@ -1,0 +1,94 @@
+"""Pictures looked at before a run: from whatever a person can point at, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from coterie.core.errors import UserError, nearest
+from coterie.data.picture import endings
+from coterie.data.shelf import SOURCES, Source
+from coterie.data.table import Table
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Settings of a source, as typed; empty ones are the source's own.
+
+    Attributes:
+        image_column: of parquet files and data sets.
+        caption_column: of all sources.
+        caption: for pictures that have none.
+        column: that names the client.
+        split: of a data set.
+        revision: of a data set on the hub.
+    """
+
+    image_column: str = "image"
+    caption_column: str = "caption"
+    caption: str = ""
+    column: str = ""
+    split: str = "train"
+    revision: str = ""
+
+
+def looked_at(what: str, side: int, asked: Asked | None = None, sets: Iterable[str] = ()) -> Table:
+    """The pictures of a folder, a parquet file, a data set or a recipe; a recipe's as it shares them out.
+
+    Args:
+        what: a path, or an id of the hub.
+        side: of the squares, in pixels.
+        asked: settings of the source; a recipe has its own.
+        sets: ``key=value`` settings laid over a recipe.
+
+    Raises:
+        UserError: if there is no such thing, or it cannot be read.
+    """
+    asked = asked or Asked()
+    if what.endswith(".toml"):
+        if asked != Asked():
+            raise UserError(f"{what}: a recipe has its own settings; change them with --set data.source.KEY=VALUE")
+        return _of_recipe(Path(what), side, sets)
+    if tuple(sets):
+        raise UserError(f"--set changes a recipe, and {what} is none")
+    table = source_of(what, asked).read(side)
+    if not asked.column:
+        return table
+    if asked.column not in table.columns:
+        raise UserError(f"--column {asked.column}: there is no such column{nearest(asked.column, table.columns)}")
+    return replace(table, columns={**table.columns, "client": table.columns[asked.column]})
+
+
+def source_of(what: str, asked: Asked) -> Source:
+    """The source that can read a path, or an id of the hub.
+
+    Raises:
+        UserError: if a setting is wrong; whether there is such a thing is found by reading it.
+    """
+    path = Path(what)
+    words = {"path": what, "caption_column": asked.caption_column, "caption": asked.caption}
+    if path.is_dir() and not _is_data_set(path):
+        return SOURCES.build({"name": "image_folder", **words}, "data.source")
+    words["image_column"] = asked.image_column
+    if path.is_dir() or (what.count("/") == 1 and not path.suffix and not path.parent.exists()):
+        return SOURCES.build({"name": "hub", **words, "split": asked.split, "revision": asked.revision}, "data.source")
+    return SOURCES.build({"name": "parquet", **words}, "data.source")
+
+
+def _is_data_set(folder: Path) -> bool:
+    """Files of ``datasets``, and no picture files beside them."""
+    from coterie.data.sources.hub import is_saved
+
+    known = endings()
+    return is_saved(folder) and not any(path.suffix.lower() in known for path in folder.rglob("*"))
+
+
+def _of_recipe(path: Path, side: int, sets: Iterable[str]) -> Table:
+    from coterie.data.population import as_table
+    from coterie.runs.build import population_of
+    from coterie.runs.recipe import read_recipe
+
+    recipe = read_recipe(path, sets)
+    table = recipe.data.source.read(side)
+    return as_table(population_of(recipe, side, table), table.skipped)
