@@ -90,6 +90,38 @@ def show(run: RunArgument, format: Format = "table") -> None:
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs; the first is the baseline.")
+    ],
+    format: Format = "table",
+) -> None:
+    """Show runs side by side: numbers, the keys that differ, and every person against themselves."""
+    from coterie.cli.tables import print_comparison
+    from coterie.runs.compare import compare as side_by_side
+
+    print_comparison(side_by_side(runs), format)
+
+
+@app.command()
+def doctor(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="Checked too, with its data.")] = None,
+    sets: Sets = None,
+    format: Format = "table",
+) -> None:
+    """Check the machine, the packages, the backbone and a recipe's data before a run."""
+    from coterie.cli.tables import print_checks
+    from coterie.runs.doctor import examine
+    from coterie.runs.recipe import read_recipe
+
+    checks = examine(read_recipe(recipe, sets or ()))
+    print_checks(checks, format)
+    failed = [check.what for check in checks if not check.passed]
+    if failed:
+        raise UserError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+
+
+@app.command()
 def adapters(run: RunArgument, format: Format = "table") -> None:
     """List the adapters of a run: the server's and those that people keep."""
     from coterie.cli.tables import print_rows

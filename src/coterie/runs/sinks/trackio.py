@@ -30,9 +30,10 @@ class Trackio:
         os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
         import trackio
         import trackio.run
+        import trackio.utils
 
         # It talks on standard output, where ``--json`` writes; a name of its module hides the builtin one from it.
-        for module in (trackio, trackio.run):
+        for module in (trackio, trackio.run, trackio.utils):
             vars(module)["print"] = lambda *words, **settings: None
         run = trackio.init(
             project=self.project, name=opening.key, config=dict(opening.settings), resume="allow", embed=False,
