@@ -50,7 +50,7 @@ def run(
     with listener(as_json) as heard:
         # Importing torch takes seconds, in which something should be seen already.
         from coterie.report import make_report
-        from coterie.runs.folder import is_writable, new_folder, open_run
+        from coterie.runs.folder import open_run, place_for
         from coterie.runs.recipe import read_recipe
         from coterie.runs.run import resume as go_on
         from coterie.runs.run import start
@@ -60,9 +60,7 @@ def run(
                 go_on(open_run(path).path, heard.tell, heard.progress)
             else:
                 read = read_recipe(recipe, sets or ())
-                path = out or new_folder(Path("runs"), read.name)
-                if not is_writable(path):
-                    raise UserError(f"{path}: this folder cannot be written; choose another with --out DIR")
+                path = place_for(read.name, out)
                 start(read, path, heard.tell, heard.progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(f"stopped; finished rounds are saved, go on with: coterie run --resume {path}") from stop

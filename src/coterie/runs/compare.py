@@ -30,7 +30,7 @@ class Side:
     results: dict[str, Any] | None
 
 
-def compare(paths: Sequence[Path]) -> dict[str, Any]:
+def compare(paths: Sequence[str | Path]) -> dict[str, Any]:
     """Two or more runs as plain values: ``runs`` has a row for each, ``keys`` a row for each key that differs, and
     ``pairs`` the first run against every other one.
 
@@ -39,7 +39,7 @@ def compare(paths: Sequence[Path]) -> dict[str, Any]:
     """
     if len(paths) < 2:
         raise UserError("compare wants two or more runs, like: coterie compare runs/studio runs/studio-2")
-    folders = [open_run(path) for path in paths]
+    folders = [open_run(Path(path)) for path in paths]
     sides = [Side(f.path, read_recipe(f.server / "recipe.toml"), f.read_json("results.json")) for f in folders]
     names = [str(side.path) for side in sides]
     if len(set(names)) < len(names):

@@ -197,6 +197,11 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from error
+    return with_sets(plain, where, sets)
+
+
+def with_sets(plain: dict[str, Any], where: str, sets: Iterable[str] = ()) -> Recipe:
+    """A recipe from plain values with ``a.b=c`` settings laid over them, which changes ``plain``."""
     for item in sets:
         lay_over(plain, *_setting(item))
     return make_recipe(plain, where)

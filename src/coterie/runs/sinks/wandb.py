@@ -42,7 +42,7 @@ class WandB:
         # Its habits of sending the terminal's output, the command with its arguments, the code and the machine are off.
         quiet = wandb.Settings(
             console="off", silent=True, disable_git=True, disable_code=True, x_disable_meta=True, x_disable_stats=True,
-            x_disable_machine_info=True, finish_timeout=FINISH_SECONDS,
+            x_disable_machine_info=True, x_save_requirements=False, finish_timeout=FINISH_SECONDS,
         )  # fmt: skip
         run = wandb.init(
             project=self.project, entity=self.entity or None, name=opening.name, id=opening.key, mode=self.mode,
