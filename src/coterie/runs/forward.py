@@ -113,13 +113,10 @@ class Forwarder:
         sinks: of the recipe.
         opening: what they are told first.
         tell: called once for each sink that fails, with ``sink_failed``, its name and why.
-        patience: seconds to wait in the end, for all together.
     """
 
-    def __init__(
-        self, sinks: Sequence[Sink], opening: Opening, tell: Callable[..., None], patience: float = PATIENCE
-    ) -> None:
-        self.tell, self.patience, self.folder = tell, patience, opening.folder
+    def __init__(self, sinks: Sequence[Sink], opening: Opening, tell: Callable[..., None]) -> None:
+        self.tell, self.folder = tell, opening.folder
         self.outlets = [Outlet(sink, opening) for sink in sinks]
 
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
@@ -137,8 +134,8 @@ class Forwarder:
         self._put(Message(results["rounds"] + 1, of_end(results), "pictures/end", tuple(drawn)))
 
     def close(self, patience: float | None = None) -> None:
-        """Waits, but not for ever, and tells what was lost."""
-        until = time.monotonic() + (self.patience if patience is None else patience)
+        """Waits for all together, at most so many seconds (``PATIENCE``), and tells what was lost."""
+        until = time.monotonic() + (PATIENCE if patience is None else patience)
         for outlet in self.outlets:
             if not outlet.wait(until) and not outlet.failure:
                 outlet.failure = "it was still busy at the end; not all was passed on"

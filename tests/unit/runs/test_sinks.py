@@ -3,6 +3,8 @@
 import builtins
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import tomllib
@@ -13,9 +15,10 @@ import pytest
 from safetensors.torch import load_file
 
 from coterie.core.errors import UserError
+from coterie.runs import forward
 from coterie.runs.build import population_of
 from coterie.runs.folder import RunFolder
-from coterie.runs.forward import Forwarder, Message, Outlet
+from coterie.runs.forward import Message, Outlet
 from coterie.runs.recipe import deciding, digest_of, read_recipe
 from coterie.runs.run import resume, start
 from coterie.runs.sink import SINKS, Opening
@@ -128,7 +131,7 @@ def test_no_sink_changes_a_run(plain, tmp_path, monkeypatch, sink, reason):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without_mlflow)
-    monkeypatch.setattr(Forwarder.__init__, "__defaults__", (1.0,))
+    monkeypatch.setattr(forward, "PATIENCE", 1.0)
     events = []
     recipe = small(f"sinks=[{sink}]")
     began = time.monotonic()
@@ -231,6 +234,31 @@ def test_a_full_queue_drops_and_counts(tmp_path):
     assert not outlet.wait(time.monotonic() + 0.5)
     assert time.monotonic() - began < 5
     assert outlet.dropped == 3
+
+
+def test_a_stuck_sink_does_not_keep_the_command_from_ending(tmp_path):
+    code = f"""
+import sys, threading
+from coterie.__main__ import main
+from coterie.runs import forward
+from coterie.runs.sink import SINKS
+from dataclasses import dataclass
+@SINKS.register("stuck")
+@dataclass(frozen=True)
+class Stuck:
+    pictures: bool = True
+    def open(self, opening):
+        threading.Event().wait()
+forward.PATIENCE = 0.5
+sets = {[*SMALL, "rounds=1", "sinks=stuck"]!r}
+sys.argv = ["coterie", "run", "--out", {str(tmp_path / "run")!r}, *(w for s in sets for w in ("--set", s))]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "warning: stuck: it was still busy" in line]
+    assert line.endswith("the run goes on as it is")
+    assert (tmp_path / "run" / "server" / "report.html").is_file()
 
 
 def opening(folder: Path, last: int = -1):
