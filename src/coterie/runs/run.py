@@ -175,7 +175,8 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
         return results
     finally:
         if forwarder is not None:
-            forwarder.close(patience=HASTE)
+            with contextlib.suppress(UserError):  # a journal on a full disk: what stopped the run is said instead
+                forwarder.close(patience=HASTE)
         folder.unlock()
 
 
