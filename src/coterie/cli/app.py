@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,7 +70,7 @@ def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_jso
     with listener(as_json) as heard:
         # Importing torch takes seconds, in which something should be seen already.
         from coterie.report import make_report
-        from coterie.runs.folder import is_writable, new_folder, open_run
+        from coterie.runs.folder import open_run, place_for
         from coterie.runs.run import resume as go_on
         from coterie.runs.run import start
 
@@ -79,9 +79,7 @@ def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_jso
                 go_on(open_run(path).path, heard.tell, heard.progress)
             else:
                 recipe = read()
-                path = out or new_folder(Path("runs"), recipe.name)
-                if not is_writable(path):
-                    raise UserError(f"{path}: this folder cannot be written; choose another with --out DIR")
+                path = place_for(recipe.name, out)
                 start(recipe, path, heard.tell, heard.progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(f"stopped; finished rounds are saved, go on with: coterie run --resume {path}") from stop
@@ -164,6 +162,38 @@ def show(run: RunArgument, format: Format = "table") -> None:
     from coterie.runs.show import details
 
     print_details(details(run), format)
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs; the first is the baseline.")
+    ],
+    format: Format = "table",
+) -> None:
+    """Show runs side by side: numbers, the keys that differ, and every person against themselves."""
+    from coterie.cli.tables import print_comparison
+    from coterie.runs.compare import compare as side_by_side
+
+    print_comparison(side_by_side(runs), format)
+
+
+@app.command()
+def doctor(
+    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="Checked too, with its data.")] = None,
+    sets: Sets = None,
+    format: Format = "table",
+) -> None:
+    """Check the machine, the packages, the backbone and a recipe's data before a run."""
+    from coterie.cli.tables import print_checks
+    from coterie.runs.doctor import examine
+    from coterie.runs.recipe import read_recipe
+
+    checks = examine(read_recipe(recipe, sets or ()))
+    print_checks(checks, format)
+    failed = [check.what for check in checks if not check.passed]
+    if failed:
+        raise UserError(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
 
 
 @app.command()

@@ -133,6 +133,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}"
+    if event == "sink_failed":
+        return f"{control}warning: {fields['sink']}: {fields['reason']}; the run goes on as it is"
     if event == "finished":
         used = f", {size(fields['peak'])} of memory at most" if fields.get("peak") else ""
         return f"{control}done in {_clock(fields['seconds'])}{used}"

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from coterie.cli.progress import size
 from coterie.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from coterie.data.check import Checked
+    from coterie.runs.doctor import Finding
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], format: str, empty: str) -> None:
@@ -69,6 +71,43 @@ def _print_some(title: str, lines: Sequence[str], most: int = 20) -> None:
         print(f"    {line}")
     if len(lines) > most:
         print(f"    and {len(lines) - most} more")
+
+
+def print_comparison(found: Mapping[str, Any], format: str) -> None:
+    """Runs side by side, the keys that differ, then each run against the first."""
+    if _is_json(format):
+        print(json.dumps(found, indent=1))
+        return
+    rows = [dict(row) for row in found["runs"]]
+    for row in rows:
+        for key in ("bare", "served", "kept"):
+            row[key] = None if row[key] is None else f"{row[key]:.4f}"
+        for key in ("up_bytes", "down_bytes"):
+            row[key] = None if row[key] is None else size(row[key])
+    print_rows(rows, "table", "")
+    print()
+    print_rows(found["keys"], "table", "The recipes decide the same.")
+    for pair in found["pairs"]:
+        print()
+        if pair["refused"]:
+            print(f"{pair['second']} and {pair['first']} are not paired: {pair['refused']}")
+            continue
+        span = "" if pair["low"] is None else f" (95 % interval over people {pair['low']:+.3f} to {pair['high']:+.3f})"
+        print(f"{pair['second']} against {pair['first']}, share of loss removed, n = {pair['n']} people:")
+        print(f"  {pair['mean']:+.3f}{span}; better for {pair['better']}, worse for {pair['worse']}")
+
+
+def print_checks(checks: Sequence[Finding], format: str) -> None:
+    """What ``coterie doctor`` found, a line each."""
+    passed = all(check.passed for check in checks)
+    if _is_json(format):
+        print(json.dumps({"passed": passed, "checks": [asdict(check) for check in checks]}, indent=1))
+        return
+    for check in checks:
+        fix = "" if check.passed or not check.fix else f"; fix: {check.fix}"
+        print(f"{'PASSED' if check.passed else 'FAILED'}  {check.what}: {check.value}{fix}")
+    if passed:
+        print("PASSED")
 
 
 def _table(head: list[str], rows: list[list[str]]) -> None:

@@ -173,7 +173,8 @@ def assemble(
         recipe: resolved.
         folder: of the run; sites live below it.
         only: which clients, by their index in order of ids, are hosted here.
-        progress: see ``Workshop``, as for ``tell``.
+        progress: see ``Workshop``.
+        tell: see ``Workshop``.
     """
     backbone = load_backbone(recipe)
     layout = recipe.method.layout(backbone)

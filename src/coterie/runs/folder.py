@@ -167,6 +167,18 @@ def new_folder(root: Path, name: str) -> Path:
     return path
 
 
+def place_for(name: str, out: Path | None = None) -> Path:
+    """Where a new run goes: the folder that was asked for, else a new one below ``runs/``.
+
+    Raises:
+        UserError: if nothing can be written there.
+    """
+    path = out or new_folder(Path("runs"), name)
+    if not is_writable(path):
+        raise UserError(f"{path}: this folder cannot be written; choose another with --out DIR")
+    return path
+
+
 def is_writable(path: Path) -> bool:
     """Whether files can be made at or below a path."""
     while not path.exists():

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError, nearest
 from coterie.engines.disk import write_bytes
@@ -60,10 +63,8 @@ def adapter_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(path: Path, wanted: Wanted, out: Path) -> Path:
-    """Writes ``n`` PNG files and a contact sheet; returns the sheet.
-
-    Every file says which backbone and adapters made it, with seed, steps and guidance; the prompt only if asked.
+def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """``n`` pictures ``(n, side, side, 3)``, and what a file should say of them: which backbone and adapters made them.
 
     Raises:
         UserError: if the run has no such adapter, the mix cannot be read, or the adapter is of another backbone.
@@ -76,10 +77,9 @@ def draw(path: Path, wanted: Wanted, out: Path) -> Path:
     recipe = read_recipe(folder.server / "recipe.toml")
     names = _names(wanted)
     backbone = load_backbone(recipe)
-    mix = tuple((_adapter(folder, name, backbone.digest), weight) for name, weight in names)
+    mix = tuple((adapter_of(folder, name, backbone.digest), weight) for name, weight in names)
     bank = Bank(backbone, recipe.method.layout(backbone), recipe.engine.width)
     requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance) for i in range(wanted.n)]
-    pictures = sample(bank, requests)
     notes = {
         "coterie:backbone": backbone.digest,
         "coterie:adapters": ", ".join(f"{a.digest} x {w:g}" for a, w in mix) or "none",
@@ -87,10 +87,22 @@ def draw(path: Path, wanted: Wanted, out: Path) -> Path:
         "coterie:guidance": f"{wanted.guidance:g}",
         **({"coterie:prompt": wanted.prompt} if wanted.note_prompt else {}),
     }
-    for i, picture in enumerate(pictures):
+    return sample(bank, requests), notes
+
+
+def draw(path: Path, wanted: Wanted, out: Path) -> Path:
+    """Writes ``n`` PNG files and a contact sheet; returns the sheet.
+
+    Every file says which backbone and adapters made it, with seed, steps and guidance; the prompt only if asked.
+
+    Raises:
+        UserError: see ``pictures``.
+    """
+    drawn, notes = pictures(path, wanted)
+    for i, picture in enumerate(drawn):
         seed = wanted.seed + i
         write_bytes(out / f"seed-{seed:04d}.png", png_bytes(picture, {**notes, "coterie:seed": str(seed)}))
-    rows = [list(pictures[i : i + 8]) for i in range(0, len(pictures), 8)]
+    rows = [list(drawn[i : i + 8]) for i in range(0, len(drawn), 8)]
     write_bytes(out / "sheet.png", png_bytes(sheet(rows), notes))
     return out / "sheet.png"
 
@@ -115,7 +127,12 @@ def _names(wanted: Wanted) -> list[tuple[str, float]]:
     return pairs
 
 
-def _adapter(folder: RunFolder, name: str, backbone: str) -> Adapter:
+def adapter_of(folder: RunFolder, name: str, backbone: str | None = None) -> Adapter:
+    """An adapter of a run by the name that ``coterie adapters`` lists, of a backbone if one is given.
+
+    Raises:
+        UserError: if the run has no such adapter, or it is of another backbone.
+    """
     found = adapter_folders(folder)
     if name not in found:
         if not found:

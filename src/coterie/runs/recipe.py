@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from coterie.core.errors import UserError
 from coterie.core.protocols import Form
@@ -21,6 +21,7 @@ from coterie.core.shelf import Problems, neighbours, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
+from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
 
 
@@ -132,6 +133,11 @@ class Pictures(Settings):
     every: int = Field(1, ge=1)
 
 
+def _one_is_many(value: Any) -> Any:
+    """``sinks = "tensorboard"`` is short for a list of one."""
+    return (value,) if isinstance(value, (str, Mapping)) else value
+
+
 class Recipe(Settings):
     """A whole run.
 
@@ -149,6 +155,7 @@ class Recipe(Settings):
         engine: where it runs.
         evaluation: what is measured.
         pictures: what is drawn.
+        sinks: tools elsewhere that are told how it goes, like ``["tensorboard"]``; they decide no number.
         control: a second run with these keys changed, shown beside the first.
     """
 
@@ -165,6 +172,7 @@ class Recipe(Settings):
     engine: Engine = Engine()
     evaluation: Evaluation = Evaluation()
     pictures: Pictures = Pictures()
+    sinks: Annotated[tuple[Annotated[Sink, SINKS], ...], BeforeValidator(_one_is_many)] = ()
     control: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -195,6 +203,11 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from error
+    return with_sets(plain, where, sets)
+
+
+def with_sets(plain: dict[str, Any], where: str, sets: Iterable[str] = ()) -> Recipe:
+    """A recipe from plain values with ``a.b=c`` settings laid over them, which changes ``plain``."""
     for item in sets:
         lay_over(plain, *setting(item))
     return make_recipe(plain, where)
@@ -293,9 +306,9 @@ def as_plain(thing: Any) -> Any:
 
 
 def deciding(recipe: Recipe) -> dict[str, Any]:
-    """All that decides numbers, as plain values: not the name, nor where the clients run."""
+    """All that decides numbers, as plain values: not the name, nor where the clients run, nor who is told."""
     plain: dict[str, Any] = as_plain(recipe)
-    for key in ("name", "control"):
+    for key in ("name", "control", "sinks"):
         plain.pop(key)
     for key in ("workers", "memory"):
         plain["engine"].pop(key)
@@ -323,11 +336,11 @@ def meanings(thing: Any) -> dict[str, str]:
     return found
 
 
-def annotated_toml(thing: Any, name: str = "") -> str:
+def annotated_toml(thing: Any, name: str = "", head: str = "[{}]") -> str:
     """The resolved settings as TOML, a comment with its meaning on every line."""
     import tomli_w
 
-    lines, tables = [f"[{name}]"] if name else [], []
+    lines, tables = [head.format(name)] if name else [], []
     notes = meanings(thing)
     plain = as_plain(thing)
     for key, value in plain.items():
@@ -338,6 +351,10 @@ def annotated_toml(thing: Any, name: str = "") -> str:
                 tables.append(
                     annotated_toml(child, label) if not isinstance(child, dict) else tomli_w.dumps({label: value})
                 )
+            continue
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            label = f"{name}.{key}" if name else key
+            tables += [annotated_toml(item, label, "[[{}]]") for item in child or ()]
             continue
         text = tomli_w.dumps({key: value}).strip().replace("\n", " ")
         note = notes.get(key, "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
 import resource
+import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +31,7 @@ from coterie.models.backbone import Backbone
 from coterie.models.peft_files import read_peft
 from coterie.runs.build import Assembly, assemble, header_of, plan_of, population_of, resolve
 from coterie.runs.folder import RunFolder
+from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Loop, Tell
 from coterie.runs.recipe import (
     Recipe,
@@ -40,8 +43,10 @@ from coterie.runs.recipe import (
     make_recipe,
     read_recipe,
 )
+from coterie.runs.sink import Opening
 
 Progress = Callable[[str, int, int], None]
+HASTE = 2.0  # seconds that a run which was stopped waits for its sinks
 
 
 def start(
@@ -132,6 +137,7 @@ class Crew:
 
 def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, beside: Path | None) -> dict[str, Any]:
     folder = RunFolder(path)
+    forwarder: Forwarder | None = None
     folder.lock()
     try:
         done = folder.read_json("results.json")
@@ -145,7 +151,11 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
             folder.journal(event, time=round(time.time(), 3), **fields)
             if tell is not None:
                 tell(event, arm=arm, **fields)
+            if forwarder is not None:
+                forwarder.hear(event, fields)
 
+        if recipe.sinks:
+            forwarder = Forwarder(recipe.sinks, opening_of(recipe, folder, arm), heard)
         heard("started", rounds=recipe.rounds, form=shelf_name(recipe.form), recipe=digest_of(recipe))
         began = time.monotonic()
         loop, do = prepared(recipe, path, heard, crew)
@@ -165,8 +175,15 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
         }
         folder.write_json("results.json", results)
         heard("finished", seconds=results["seconds"], peak=peak_bytes(recipe))
+        if forwarder is not None:
+            forwarder.finish(results)
+            forwarder.close()
+            forwarder = None
         return results
     finally:
+        if forwarder is not None:
+            with contextlib.suppress(UserError):  # a journal on a full disk: what stopped the run is said instead
+                forwarder.close(patience=HASTE)
         folder.unlock()
 
 
@@ -177,6 +194,21 @@ def peak_bytes(recipe: Recipe) -> int | None:
     if recipe.engine.workers:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def opening_of(recipe: Recipe, folder: RunFolder, arm: str) -> Opening:
+    """What sinks are told of a run: no caption, no wish, no path."""
+    name = folder.path.resolve().name if arm == "run" else f"{folder.path.resolve().parent.name}-{arm}"
+    settings: dict[str, str | int] = {
+        "form": shelf_name(recipe.form), "rounds": recipe.rounds, "seed": recipe.seed,
+        "backbone": shelf_name(recipe.backbone), "method": shelf_name(recipe.method),
+        "source": shelf_name(recipe.data.source), "codec": shelf_name(recipe.codec), "recipe": digest_of(recipe),
+    }  # fmt: skip
+    kept = folder.read_json("sinks/key.json")
+    if kept is None:
+        kept = {"key": f"{re.sub('[^A-Za-z0-9-]+', '-', name)}-{secrets.token_hex(4)}"}
+        folder.write_json("sinks/key.json", kept)
+    return Opening(name, str(kept["key"]), -1, folder.server, settings)
 
 
 def bare_scores(recipe: Recipe, beside: Path) -> list[dict[str, Any]]:

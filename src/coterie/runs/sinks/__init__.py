@@ -1,0 +1,1 @@
+"""One file a sink; the file name is the name in the recipe."""

@@ -1,0 +1,63 @@
+"""Trackio: a local database that ``trackio show`` draws."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coterie.runs.sink import SINKS, Opening
+
+
+@SINKS.register("trackio")
+@dataclass(frozen=True)
+class Trackio:
+    """Writes to Trackio's folder on this machine, or wherever its ``TRACKIO_...`` variables say.
+
+    Attributes:
+        project: at Trackio.
+        pictures: whether sheets drawn by the server are written too.
+    """
+
+    project: str = "coterie"
+    pictures: bool = True
+
+    def open(self, opening: Opening) -> Entry:
+        os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+        import trackio
+        import trackio.run
+        import trackio.utils
+
+        # It talks on standard output, where ``--json`` writes; a name of its module hides the builtin one from it.
+        for module in (trackio, trackio.run, trackio.utils):
+            vars(module)["print"] = lambda *words, **settings: None
+        run = trackio.init(
+            project=self.project, name=opening.key, config=dict(opening.settings), resume="allow", embed=False,
+            auto_log_gpu=False, auto_log_cpu=False,
+        )  # fmt: skip
+        return Entry(run, trackio.Image)
+
+
+class Entry:
+    """One run at Trackio.
+
+    Args:
+        run: what ``trackio.init`` gives.
+        image: wraps an array as a picture.
+    """
+
+    def __init__(self, run: Any, image: Any) -> None:
+        self.run, self.image = run, image
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        self.run.log(dict(values), step=step)
+
+    def picture(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+        self.run.log({name: self.image(pixels)}, step=step)
+
+    def close(self) -> None:
+        self.run.finish()

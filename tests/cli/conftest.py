@@ -1,0 +1,44 @@
+"""Commands called as a person types them, and the tiny runs that they look at."""
+
+import sys
+
+import pytest
+
+from coterie.__main__ import main
+
+TINY = [
+    "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
+    "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "engine.width=2", "engine.workers=0",
+    "data.partition=iid", "data.num_clients=3", "form.grouping.name=single", "method.targets=attention", "control={}",
+    "evaluation.levels=4",
+]  # fmt: skip
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """Runs a command; returns its exit code, what it printed and what it complained."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["coterie", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory):
+    """Finished runs that differ in one thing each, by what differs."""
+    from coterie.runs.recipe import read_recipe
+    from coterie.runs.run import start
+
+    root = tmp_path_factory.mktemp("tiny")
+    more = {"first": [], "rate": ["form.fit.rate=0.01"], "seed": ["seed=1"], "backbone": ["backbone.seed=1"]}
+    for name, sets in more.items():
+        start(read_recipe(None, [*TINY, *sets]), root / name)
+    return root
