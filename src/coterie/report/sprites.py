@@ -1,4 +1,7 @@
-"""All pictures of the page in one lossless WebP, and a number for each, which the page turns into a place in it."""
+"""All pictures of the page in one WebP, and a number for each, which the page turns into a place in it.
+
+Small pictures keep every pixel; those of larger models are made smaller and compressed with loss, as photographs are.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from PIL import Image
 
 from coterie.report.read import Pixels
 
-LARGEST_SIDE = 64
-BUDGET = 330_000  # bytes of the file; as text in the page they are a third more
+SMALL, LARGEST_SIDE = 64, 192
+BUDGET, LARGE_BUDGET = 330_000, 4_000_000  # bytes of the file; as text in the page they are a third more
+LONGEST = 16_000  # pixels of the file's side; WebP ends at 16,383
 
 
 class Atlas:
@@ -60,6 +64,8 @@ class Atlas:
             f".t{i}{{--x:{-(i % columns)};--y:{-(i // columns)}}}" for i in range(len(self._tiles))
         )  # fmt: skip
         url = base64.b64encode(data).decode()
+        if self._side > SMALL:
+            places += ":root{--side:48px;--grain:auto}"
         return f".px{{--columns:{columns};--rows:{rows};background-image:url(data:image/webp;base64,{url})}}{places}"
 
     def _packed(self) -> tuple[bytes, int]:
@@ -74,6 +80,14 @@ class Atlas:
         for i, tile in enumerate(self._tiles):
             y, x = (i // columns) * side, (i % columns) * side
             sheet[y : y + side, x : x + side] = tile
+        if side > SMALL:
+            sheet = _shrunk(sheet, LONGEST)
+            files = (_webp(sheet, quality) for quality in (85, 75, 60, 45))
+            smallest = b""
+            for smallest in files:
+                if len(smallest) <= LARGE_BUDGET:
+                    break
+            return smallest, 8
         data = b""
         for bits in (8, 7, 6, 5, 4):
             data = _webp(_rounded(sheet, bits))
@@ -91,7 +105,19 @@ def _rounded(sheet: Pixels, bits: int) -> Pixels:
     return rounded
 
 
-def _webp(sheet: Pixels) -> bytes:
+def _shrunk(sheet: Pixels, longest: int) -> Pixels:
+    """The whole sheet smaller if a side is too long for the format; places are in units of tiles and stay right."""
+    side = max(sheet.shape[:2])
+    if side <= longest:
+        return sheet
+    size = tuple(n * longest // side for n in sheet.shape[1::-1])
+    return np.asarray(Image.fromarray(sheet).resize(size, Image.Resampling.LANCZOS), dtype=np.uint8)
+
+
+def _webp(sheet: Pixels, quality: int | None = None) -> bytes:
+    """Without loss, or at a quality up to 100."""
     out = io.BytesIO()
-    Image.fromarray(sheet).save(out, "WEBP", lossless=True, quality=80, method=6)
+    Image.fromarray(sheet).save(
+        out, "WEBP", lossless=quality is None, quality=quality or 80, method=6 - 2 * bool(quality)
+    )
     return out.getvalue()
