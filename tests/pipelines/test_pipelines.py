@@ -18,10 +18,11 @@ from coterie.bank.fit import FitJob, fit
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.work import Fit
-from coterie.models.adapter_files import adaptable, read_file, written
-from coterie.models.backbones.pipeline import Pipeline, PipelineSettings
+from coterie.models.adapter_files import adaptable, by_component, read_file, written
+from coterie.models.backbones.pipeline import Named, Pipeline, PipelineSettings
 from coterie.models.peft_files import peft_files
 from coterie.models.pipeline_files import quiet
+from coterie.models.targets import layout_of
 
 FAMILIES = ("stable_diffusion", "stable_diffusion_xl", "pixart", "stable_diffusion_3")
 STEPS, GUIDANCE, PROMPT = 5, 3.0, "a red fox, sitting"
@@ -166,6 +167,63 @@ def test_targets_by_pattern(backbone: Pipeline) -> None:
         backbone.layout(2, 2.0, "atention")
     with pytest.raises(UserError, match="no regular expression"):
         backbone.layout(2, 2.0, "to_(k")
+
+
+class TestTextEncoders:
+    @pytest.fixture(params=["stable_diffusion", "stable_diffusion_xl"])
+    def told(self, request: Any, saved: dict[str, Path]) -> Pipeline:
+        return PipelineSettings(str(saved[request.param]), text_encoders=True).load(torch.float32, 0)
+
+    def test_bare_pictures_are_the_pipelines_own(self, told: Pipeline) -> None:
+        assert_same(drawn(told, None), by_diffusers(told.settings.path, told))
+
+    @pytest.mark.parametrize("layout", ["diffusers", "kohya"])
+    def test_an_exported_adapter_draws_the_same_in_diffusers(self, told: Pipeline, layout: str, tmp_path: Path) -> None:
+        adapter = random_adapter(told, "attention", 6.0)
+        assert any(part.name.startswith("text_encoder.text_model.encoder") for part in adapter.layout.parts)
+        (tmp_path / "a.safetensors").write_bytes(written(adapter, layout, told.component))
+        ours = drawn(told, adapter)
+        without = by_component(adapter, told.component)[told.component]
+        assert np.abs(ours.astype(int) - drawn(told, without)).max() > 2
+        assert_same(ours, by_diffusers(
+            told.settings.path, told, lambda pipe: pipe.load_lora_weights(str(tmp_path / "a.safetensors"))
+        ))  # fmt: skip
+        again = read_file(tmp_path / "a.safetensors", adaptable(told.network), told.digest, told.component).adapter
+        assert torch.equal(again.row, adapter.row)
+
+    def test_training_moves_them(self, told: Pipeline) -> None:
+        pixels = np.random.default_rng(0).integers(0, 256, (2, told.side, told.side, 3), dtype=np.uint8)
+        layout = told.layout(2, 2.0, r"text_encoder.*q_proj$")
+        bank = Bank(told, layout, 1)
+        result = fit(
+            bank, [FitJob("c", layout.start(0), Fit(steps=3, batch=2), told.prepare(pixels, ["a cat", "b"]), 7)]
+        )[0]
+        bank.close()
+        assert (result.adapter.row - layout.start(0).row).abs().max() > 1e-4
+
+    def test_other_families_say_so(self, saved: dict[str, Path]) -> None:
+        with pytest.raises(UserError, match="text encoders of this family cannot be adapted"):
+            PipelineSettings(str(saved["pixart"]), text_encoders=True).load(torch.float32, 0)
+
+
+def test_the_real_shapes_have_the_published_sizes() -> None:
+    """Stable Diffusion 1.5 at rank 8: attention alone, and what kohya's trainer adapts, with the text encoder."""
+    import transformers
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        network = UNet2DConditionModel(
+            sample_size=64, block_out_channels=(320, 640, 1280, 1280), cross_attention_dim=768, attention_head_dim=8
+        )
+        encoder = transformers.CLIPTextModel(
+            transformers.CLIPTextConfig(
+                hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12
+            )
+        )
+    assert layout_of(network, "x", 8, 8.0, "attention").size == 1_594_368
+    network.add_module("text_encoder", Named(encoder))
+    layout = layout_of(network, "x", 8, 8.0, "transformer")
+    assert (len(layout.parts), layout.size) == (264, 4_718_592)
 
 
 class TestRefusals:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from coterie.models.shelves import LAYOUTS, Keys
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 KINDS = {"hada_w1_a": "LoHa", "lokr_w1": "LoKr", "lokr_w2": "LoKr", "dora_scale": "DoRA", "oft_": "OFT", "diff": "full"}
 LARGEST_SCALE = 1e30  # float32 ends little above
+ENCODERS = ("text_encoder", "text_encoder_2")
 HARMLESS = ("format", "backbone", "adapter", "order", "lora_adapter_metadata")
 
 
@@ -65,6 +66,21 @@ def adaptable(network: nn.Module) -> dict[str, Shape]:
     return found
 
 
+def owners(names: Iterable[str], component: str) -> dict[str, tuple[str, str]]:
+    """The component of the pipeline that each layer is of, and its name within.
+
+    Text encoders that are adapted hang below the denoiser by the pipeline's names for them. The first of two is called
+    ``text_encoder_1``, because one layout spells it unlike the only one.
+    """
+    found = {}
+    for name in names:
+        head, _, rest = name.partition(".")
+        found[name] = (head, rest) if head in ENCODERS else (component, name)
+    if any(head == ENCODERS[1] for head, _ in found.values()):
+        found = {n: ("text_encoder_1" if head == ENCODERS[0] else head, rest) for n, (head, rest) in found.items()}
+    return found
+
+
 def read_file(
     path: Path, layers: Mapping[str, Shape], backbone: str, component: str = "unet", allow_unmatched: bool = False
 ) -> Imported:
@@ -74,7 +90,7 @@ def read_file(
         path: a safetensors file, or a folder in PEFT's layout.
         layers: of the backbone, from ``adaptable``.
         backbone: digest that the adapter will belong to; a file that names another is refused.
-        component: of the pipeline that the layers belong to.
+        component: of the pipeline that the network is.
         allow_unmatched: whether keys of no layer are left out instead of refused.
 
     Raises:
@@ -95,15 +111,29 @@ def read_file(
             f"{path}: {len(unmatched)} of {len(tensors)} tensors are of no layer of this backbone, like "
             f"{one_line(unmatched[0])}; is it for another model?"
         )
-    alphas = _alphas(config, meta, component)
     parts, pieces = [], []
-    for name, shape in layers.items():
+    for name, (owner, inside) in owners(layers, component).items():
         if name in matched:
-            part, piece = _factors(path, name, shape, matched[name], tensors, alphas)
+            alphas = _alphas(config, meta, owner.removesuffix("_1"))
+            part, piece = _factors(path, name, inside, layers[name], matched[name], tensors, alphas)
             parts.append(part)
             pieces.append(piece)
     adapter = build(Layout(backbone, tuple(parts)), pieces)
     return Imported(adapter, layout, unmatched, tuple(sorted(map(one_line, set(meta) - set(HARMLESS)))))
+
+
+def by_component(adapter: Adapter, component: str) -> dict[str, Adapter]:
+    """An adapter's parts for each component of the pipeline, layers named as within it."""
+    owned = owners((part.name for part in adapter.layout.parts), component)
+    apart: dict[str, list[tuple[Any, Any]]] = {}
+    for index, part in enumerate(adapter.layout.parts):
+        owner, inside = owned[part.name]
+        piece = adapter.factors(index) if isinstance(part, LowRank) else adapter.dense(index)
+        apart.setdefault(owner.removesuffix("_1"), []).append((replace(part, name=inside), piece))
+    return {
+        owner: build(Layout(adapter.layout.backbone, tuple(p for p, _ in some)), [piece for _, piece in some])
+        for owner, some in apart.items()
+    }
 
 
 def written(adapter: Adapter, layout: str, component: str = "unet") -> bytes:
@@ -113,28 +143,40 @@ def written(adapter: Adapter, layout: str, component: str = "unet") -> bytes:
         UserError: if a part is not low-rank, or the layout cannot say its scale.
     """
     spelled, tensors = LAYOUTS[layout](), {}
-    ranks: dict[str, int] = {}
-    alphas: dict[str, float] = {}
+    ranks: dict[str, dict[str, int]] = {}
+    alphas: dict[str, dict[str, float]] = {}
+    owned = owners((part.name for part in adapter.layout.parts), component)
     for index, part in enumerate(adapter.layout.parts):
         if not isinstance(part, LowRank):
             raise UserError(f"{part.name}: a dense part cannot be written as a low-rank adapter")
-        keys: Keys = spelled.keys(component, part.name)[0]
+        owner, inside = owned[part.name]
+        keys: Keys = spelled.keys(owner, inside)[0]
         b, a = adapter.factors(index)
         if part.kernel:
             a, b = a.reshape(part.rank, -1, *part.kernel), b.reshape(part.out, part.rank, 1, 1)
         tensors[keys.a], tensors[keys.b] = a.contiguous().clone(), b.contiguous().clone()
-        ranks[part.name], alphas[part.name] = part.rank, part.scale * part.rank
+        ranks.setdefault(owner, {})[inside] = part.rank
+        alphas.setdefault(owner, {})[inside] = part.scale * part.rank
         if keys.alpha:
-            tensors[keys.alpha] = torch.tensor(alphas[part.name])
+            tensors[keys.alpha] = torch.tensor(part.scale * part.rank)
     meta = {"format": "pt", "backbone": adapter.layout.backbone, "adapter": adapter.digest}
     if layout == "diffusers":
-        config = {f"{component}.{key}": value for key, value in lora_config(ranks, alphas).items()}
+        config = {
+            f"{owner.removesuffix('_1')}.{key}": value
+            for owner in ranks
+            for key, value in lora_config(ranks[owner], alphas[owner]).items()
+        }
         meta["lora_adapter_metadata"] = json.dumps(config, sort_keys=True)
     return save(tensors, metadata=meta)
 
 
 def lora_config(ranks: Mapping[str, int], alphas: Mapping[str, float]) -> dict[str, Any]:
-    """What PEFT's ``LoraConfig`` takes: the commonest rank and alpha, and patterns for the layers that differ."""
+    """What PEFT's ``LoraConfig`` takes: the commonest rank and alpha, and patterns for the layers that differ.
+
+    Names lose a leading ``text_model.``: some versions of transformers have it and some do not, and PEFT compares the
+    ends of names.
+    """
+    ranks, alphas = ({n.removeprefix("text_model."): v for n, v in values.items()} for values in (ranks, alphas))
     rank = max(sorted(set(ranks.values())), key=list(ranks.values()).count)
     alpha = max(sorted(set(alphas.values())), key=list(alphas.values()).count)
     return {
@@ -181,8 +223,8 @@ def _matched(
     for name in LAYOUTS.names():
         spelled = LAYOUTS[name]()
         found = {}
-        for layer in layers:
-            for keys in spelled.keys(component, layer):
+        for layer, (owner, inside) in owners(layers, component).items():
+            for keys in spelled.keys(owner, inside):
                 if keys.a in tensors or keys.b in tensors:
                     alpha = keys.alpha if keys.alpha in tensors else ""
                     found[layer] = keys._replace(alpha=alpha)
@@ -219,7 +261,13 @@ def _alphas(config: Mapping[str, Any], meta: Mapping[str, str], component: str) 
 
 
 def _factors(
-    path: Path, name: str, shape: Shape, keys: Keys, tensors: Mapping[str, Tensor], config: Mapping[str, Any]
+    path: Path,
+    name: str,
+    inside: str,
+    shape: Shape,
+    keys: Keys,
+    tensors: Mapping[str, Tensor],
+    config: Mapping[str, Any],
 ) -> tuple[LowRank, tuple[Tensor, Tensor]]:
     a, b = tensors.get(keys.a), tensors.get(keys.b)
     if a is None or b is None:
@@ -241,7 +289,7 @@ def _factors(
     if not (torch.isfinite(a).all() and torch.isfinite(b).all()):
         raise UserError(f"{path}: {keys.a}: a number of it or of its other factor is not finite")
     try:
-        alpha = _alpha(name, rank, keys, tensors, config)
+        alpha = _alpha((name, inside, inside.removeprefix("text_model.")), rank, keys, tensors, config)
     except (ValueError, TypeError, AttributeError, OverflowError, RuntimeError):
         raise UserError(f"{path}: {keys.alpha or name}: its alpha is not one number") from None
     scale = alpha / rank**0.5 if config.get("use_rslora") and not keys.alpha else alpha / rank
@@ -251,7 +299,12 @@ def _factors(
     return part, (b.reshape(shape.out, rank), a.reshape(rank, -1))
 
 
-def _alpha(name: str, rank: int, keys: Keys, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> float:
+def _alpha(
+    names: tuple[str, ...], rank: int, keys: Keys, tensors: Mapping[str, Tensor], config: Mapping[str, Any]
+) -> float:
+    """``names``: all that a pattern may call the layer."""
     if keys.alpha:
         return float(tensors[keys.alpha].float().item())
-    return float((config.get("alpha_pattern") or {}).get(name, config.get("lora_alpha", rank)))
+    patterns = config.get("alpha_pattern") or {}
+    found = [patterns[name] for name in names if name in patterns]
+    return float(found[0] if found else config.get("lora_alpha", rank))

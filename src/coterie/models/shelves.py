@@ -39,11 +39,13 @@ class Family(Protocol):
     Attributes:
         pipelines: names of diffusers' pipeline classes.
         component: of the pipeline that is adapted: ``unet`` or ``transformer``.
+        encoders: text encoders that can be adapted, by their names in the pipeline.
         checkpoints: what diffusers calls checkpoints of one file of the first of the pipelines.
     """
 
     pipelines: ClassVar[tuple[str, ...]]
     component: ClassVar[str]
+    encoders: ClassVar[tuple[str, ...]]
     checkpoints: ClassVar[tuple[str, ...]]
 
     def refusal(self, config: Any) -> str:
@@ -56,6 +58,14 @@ class Family(Protocol):
 
     def unconditional(self, pipe: Any, side: int) -> Rows:
         """One row that stands for no prompt at all, as the pipeline guides with."""
+        ...
+
+    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        """Prompts as the text encoders want them, for when those are adapted; all that is constant of conditions."""
+        ...
+
+    def told(self, network: nn.Module, rows: Rows) -> Rows:
+        """Conditions out of ``tokens``, by the encoders that hang below the network."""
         ...
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:

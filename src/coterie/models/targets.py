@@ -12,9 +12,10 @@ from coterie.core.errors import UserError, nearest
 from coterie.models.adapter_files import adaptable
 
 SETS = {
-    "attention": r"(^|\.)(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out)$",
+    "attention": r"(^|\.)(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out|[qkv]_proj|out_proj)$",
     "transformer": (
-        r"((^|\.)(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out|proj_in|proj_out|ff(_context)?\.net\.(0\.proj|2))$)"
+        r"(^|\.)(to_[qkv]|to_out\.0|add_[qkv]_proj|to_add_out|proj_in|proj_out|ff(_context)?\.net\.(0\.proj|2)"
+        r"|[qkv]_proj|out_proj|fc1|fc2)$"
     ),
     "all": r".",
 }

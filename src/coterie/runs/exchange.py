@@ -10,7 +10,7 @@ import torch
 
 from coterie.core.errors import UserError, nearest
 from coterie.engines.disk import write_bytes
-from coterie.models.adapter_files import Imported, adaptable, read_file, written
+from coterie.models.adapter_files import Imported, adaptable, by_component, read_file, written
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.shelves import BACKBONES, LAYOUTS
 from coterie.runs.folder import open_run
@@ -23,7 +23,7 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
     Args:
         run: folder of the run.
         name: of the adapter, as ``coterie adapters`` lists it.
-        layout: ``peft`` makes a folder of two files, the others one file.
+        layout: ``peft`` makes a folder of two files, and one more in it for each text encoder; the others one file.
         out: the folder, or the file.
 
     Raises:
@@ -36,13 +36,16 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
     if layout not in LAYOUTS.names():
         raise UserError(f"--format: no layout is called {layout!r}{nearest(layout, LAYOUTS.names())}")
     adapter = read_peft(found[name])
-    files: Mapping[Path, bytes] = {out: b""}
+    component = (folder.read_json("results.json") or {}).get("backbone_component", "unet")
     if layout == "peft":
-        files = {out / file: data for file, data in peft_files(adapter).items()}
+        files = {
+            out / ("" if owner == component else owner) / file: data
+            for owner, some in by_component(adapter, component).items()
+            for file, data in peft_files(some).items()
+        }
     else:
         if out.is_dir():
             raise UserError(f"{out}: is a folder; the layout {layout} is one file, like {out / name}.safetensors")
-        component = (folder.read_json("results.json") or {}).get("backbone_component", "unet")
         files = {out: written(adapter, layout, component)}
     for path, data in files.items():
         write_bytes(path, data)

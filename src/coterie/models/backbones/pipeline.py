@@ -29,7 +29,7 @@ from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.noise import noise_of
 from coterie.models.pipeline_files import Source, quiet
-from coterie.models.shelves import BACKBONES
+from coterie.models.shelves import BACKBONES, Family
 from coterie.models.targets import layout_of
 
 AT_ONCE = 4  # pictures or captions encoded in one call
@@ -47,6 +47,7 @@ class PipelineSettings:
         revision: of a hub id: branch, tag or commit.
         variant: of the weights' files, like ``fp16``.
         side: height and width of pictures in pixels; 0 is what the model was made for.
+        text_encoders: whether the targets are looked for in the text encoders too, which then stay in memory.
         checkpointing: ``on`` keeps only what enters each block of the network for the backward pass and computes the
             rest again: less memory, about a third more time; ``auto`` does so where memory asks for it.
     """
@@ -58,6 +59,7 @@ class PipelineSettings:
     revision: str = ""
     variant: str = ""
     side: Annotated[int, Ge(0), Le(4096)] = 0
+    text_encoders: bool = False
     checkpointing: Literal["auto", "on", "off"] = "auto"
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Pipeline:
@@ -99,13 +101,16 @@ class Pipeline:
         self._shape = (channels, self.side // factor, self.side // factor)
         # bfloat16 of a weight is the same whether it was loaded in that type or in float32
         self.digest = digest_of(network, torch.bfloat16, SAMPLED)
+        if settings.text_encoders:
+            attach_encoders(network, whole, self.family, settings.path)
         self.num_parameters = sum(p.numel() for p in network.parameters())
         self.network = prepared_network(network, device, settings.checkpointing == "on")
         setattr(whole, self.component, None)
         self._pipe: Any = whole
         self._shift, self._scale = float(whole.vae.config.get("shift_factor") or 0), whole.vae.config.scaling_factor
         self._known: dict[str, Rows] = {}
-        self._empty: Rows = self._encoded(functools.partial(self.family.unconditional, side=self.side))
+        unconditional = functools.partial(self.family.unconditional, side=self.side)
+        self._empty: Rows = self.encode([""]) if settings.text_encoders else self._encoded(unconditional)
 
     def layout(self, rank: int, alpha: float, targets: str) -> Layout:
         return layout_of(self.network, self.digest, rank, alpha, targets)
@@ -140,12 +145,13 @@ class Pipeline:
             some = new[start : start + AT_ONCE]
             # always a full call, so that a caption's numbers do not depend on how many came with it
             full = some + [""] * (AT_ONCE - len(some))
-            rows = self._encoded(functools.partial(self.family.conditions, prompts=full, side=self.side))
+            how = self.family.tokens if self.settings.text_encoders else self.family.conditions
+            rows = self._encoded(functools.partial(how, prompts=full, side=self.side))
             for i, text in enumerate(some):
                 self._known[text] = {name: value[i : i + 1].clone() for name, value in rows.items()}
         return {
             name: torch.cat([self._known[text][name] for text in prompts]) if len(prompts) else value[:0]
-            for name, value in self._empty.items()
+            for name, value in (self._known[prompts[0]] if len(prompts) else self._empty).items()
         }
 
     def pooled(self, texts: Sequence[str]) -> Tensor:
@@ -177,7 +183,10 @@ class Pipeline:
     def sketch(self, checkpointing: bool) -> Pipeline | None:
         bare: Any = self.network
         with torch.device("meta"), quiet():
-            network = type(bare).from_config(bare.config).to(self.dtype)
+            network = type(bare).from_config(bare.config)
+            for name in self.family.encoders if self.settings.text_encoders else ():
+                network.add_module(name, _like(getattr(bare, name)))
+            network.to(self.dtype)
         twin = copy.copy(self)
         twin.device, twin.network = "meta", prepared_network(network, self.device, checkpointing)
         return twin
@@ -210,6 +219,8 @@ class Pipeline:
         self.network.to(self.device)
         timestep = self.path.timestep(level).to(self.device)
         rows = {name: value.to(self.dtype) if value.is_floating_point() else value for name, value in rows.items()}
+        if self.settings.text_encoders:
+            rows = self.family.told(self.network, rows)
         return self.family.predict(self.network, x.to(self.dtype), timestep, rows)
 
 
@@ -225,3 +236,29 @@ def prepared_network(network: Any, device: str, checkpointing: bool) -> nn.Modul
         network.set_attn_processor(AttnProcessor())
     module: nn.Module = network
     return module
+
+
+class Named(nn.Module):
+    """A text encoder below ``text_model``, where older versions of transformers and all adapter files have it."""
+
+    def __init__(self, text_model: nn.Module) -> None:
+        super().__init__()
+        self.text_model = text_model
+
+
+def attach_encoders(network: nn.Module, pipe: Any, family: Family, path: str) -> None:
+    """Hangs the text encoders below the denoiser, by their names in the pipeline."""
+    if not family.encoders:
+        raise UserError(f"backbone.text_encoders: {path}: text encoders of this family cannot be adapted")
+    for name in family.encoders:
+        encoder: nn.Module = getattr(pipe, name).eval().requires_grad_(False)
+        below = isinstance(getattr(encoder, "text_model", None), nn.Module) and not hasattr(encoder, "encoder")
+        network.add_module(name, encoder if below else Named(encoder))
+
+
+def _like(encoder: Any) -> nn.Module:
+    """The same encoder, new, on whatever device is current."""
+    if isinstance(encoder, Named):
+        return Named(_like(encoder.text_model))
+    made: nn.Module = type(encoder)(encoder.config).eval().requires_grad_(False)
+    return made

@@ -20,6 +20,7 @@ class PixArt:
 
     pipelines: ClassVar = ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
     component: ClassVar = "transformer"
+    encoders: ClassVar = ()
     checkpoints: ClassVar = ()
 
     def refusal(self, config: Any) -> str:
@@ -34,6 +35,12 @@ class PixArt:
 
     def unconditional(self, pipe: Any, side: int) -> Rows:
         return self.conditions(pipe, [""], side)
+
+    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        raise LookupError("its text encoders are not adapted")
+
+    def told(self, network: nn.Module, rows: Rows) -> Rows:
+        return rows
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         told: dict[str, Tensor | None] = {"resolution": None, "aspect_ratio": None}

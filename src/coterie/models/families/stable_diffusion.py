@@ -19,6 +19,7 @@ class StableDiffusion:
 
     pipelines: ClassVar = ("StableDiffusionPipeline",)
     component: ClassVar = "unet"
+    encoders: ClassVar = ("text_encoder",)
     checkpoints: ClassVar = ("v1", "v2")
 
     def refusal(self, config: Any) -> str:
@@ -34,6 +35,20 @@ class StableDiffusion:
     def unconditional(self, pipe: Any, side: int) -> Rows:
         return self.conditions(pipe, [""], side)
 
+    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        return {"ids": token_ids(pipe.tokenizer, prompts)}
+
+    def told(self, network: Any, rows: Rows) -> Rows:
+        return {"states": network.text_encoder.text_model(rows["ids"])[0]}
+
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         out: Tensor = network(x, timestep, encoder_hidden_states=rows["states"], return_dict=False)[0]
         return out
+
+
+def token_ids(tokenizer: Any, prompts: Sequence[str]) -> Tensor:
+    """``(n, 77)``, as the pipelines ask CLIP's tokenizer."""
+    longest = tokenizer.model_max_length
+    asked = tokenizer(list(prompts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt")
+    ids: Tensor = asked.input_ids
+    return ids

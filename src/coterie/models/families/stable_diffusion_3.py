@@ -19,6 +19,7 @@ class StableDiffusion3:
 
     pipelines: ClassVar = ("StableDiffusion3Pipeline",)
     component: ClassVar = "transformer"
+    encoders: ClassVar = ()
     checkpoints: ClassVar = ("sd3", "sd35_large", "sd35_medium")
 
     def refusal(self, config: Any) -> str:
@@ -33,6 +34,12 @@ class StableDiffusion3:
 
     def unconditional(self, pipe: Any, side: int) -> Rows:
         return self.conditions(pipe, [""], side)
+
+    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        raise LookupError("its text encoders are not adapted")
+
+    def told(self, network: nn.Module, rows: Rows) -> Rows:
+        return rows
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         asked = network(

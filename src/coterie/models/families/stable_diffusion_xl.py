@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from coterie.models.backbone import Rows
+from coterie.models.families.stable_diffusion import token_ids
 from coterie.models.shelves import FAMILIES
 
 
@@ -23,6 +24,7 @@ class StableDiffusionXL:
 
     pipelines: ClassVar = ("StableDiffusionXLPipeline",)
     component: ClassVar = "unet"
+    encoders: ClassVar = ("text_encoder", "text_encoder_2")
     checkpoints: ClassVar = ("xl_base",)
 
     def refusal(self, config: Any) -> str:
@@ -39,6 +41,22 @@ class StableDiffusionXL:
         if pipe.config.force_zeros_for_empty_prompt:
             empty |= {name: torch.zeros_like(empty[name]) for name in ("states", "pooled")}
         return empty
+
+    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        zeros = bool(pipe.config.force_zeros_for_empty_prompt)
+        return {
+            "ids": token_ids(pipe.tokenizer, prompts),
+            "ids_2": token_ids(pipe.tokenizer_2, prompts),
+            "sizes": torch.tensor([[side, side, 0, 0, side, side]] * len(prompts), dtype=torch.float32),
+            "told": torch.tensor([[float(bool(prompt) or not zeros)] for prompt in prompts]),
+        }
+
+    def told(self, network: Any, rows: Rows) -> Rows:
+        first = network.text_encoder.text_model(rows["ids"], output_hidden_states=True)
+        second = network.text_encoder_2(rows["ids_2"], output_hidden_states=True)
+        states = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1)
+        told = rows["told"].to(states.dtype)  # 0 where the pipeline has zeros for no prompt at all
+        return {"states": states * told[:, :, None], "pooled": second[0] * told, "sizes": rows["sizes"]}
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         more = {"text_embeds": rows["pooled"], "time_ids": rows["sizes"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coterie.models.layouts.kohya import Kohya
 from coterie.models.shelves import LAYOUTS, Keys
 
 
@@ -13,6 +14,8 @@ class Comfy:
     """One file; a layer without an alpha has one equal to its rank."""
 
     def keys(self, component: str, layer: str) -> tuple[Keys, ...]:
+        if component.startswith("text_encoder"):
+            return Kohya().keys(component, layer)  # ComfyUI reads text encoders by kohya's names
         path = f"diffusion_model.{layer}"
         return (
             Keys(f"{path}.lora_A.weight", f"{path}.lora_B.weight", f"{path}.alpha"),

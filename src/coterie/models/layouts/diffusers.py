@@ -16,10 +16,12 @@ class Diffusers:
     """
 
     def keys(self, component: str, layer: str) -> tuple[Keys, ...]:
+        component = component.removesuffix("_1")
         path = f"{component}.{layer}"
+        bare = () if component.startswith("text_encoder") else (layer,)
         return (
             Keys(f"{path}.lora_A.weight", f"{path}.lora_B.weight"),
             Keys(f"{path}.lora.down.weight", f"{path}.lora.up.weight", f"{path}.alpha"),
             Keys(f"{path}.lora_down.weight", f"{path}.lora_up.weight", f"{path}.alpha"),
-            Keys(f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"),
+            *(Keys(f"{layer}.lora_A.weight", f"{layer}.lora_B.weight") for layer in bare),
         )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from coterie.models.shelves import LAYOUTS, Keys
 
-PREFIXES = {"unet": "lora_unet", "transformer": "lora_unet", "text_encoder": "lora_te", "text_encoder_2": "lora_te2"}
+PREFIXES = {"unet": "lora_unet", "transformer": "lora_unet", "text_encoder": "lora_te"}
+PREFIXES |= {"text_encoder_1": "lora_te1", "text_encoder_2": "lora_te2"}
 
 
 @LAYOUTS.register("kohya")

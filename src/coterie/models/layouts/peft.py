@@ -13,4 +13,6 @@ class Peft:
     """A folder of two files that PEFT opens."""
 
     def keys(self, component: str, layer: str) -> tuple[Keys, ...]:
+        if component.startswith("text_encoder"):
+            layer = f"{component.removesuffix('_1')}.{layer}"
         return (Keys(f"base_model.model.{layer}.lora_A.weight", f"base_model.model.{layer}.lora_B.weight"),)
