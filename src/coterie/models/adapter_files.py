@@ -176,7 +176,8 @@ def lora_config(ranks: Mapping[str, int], alphas: Mapping[str, float]) -> dict[s
     Names lose a leading ``text_model.``: some versions of transformers have it and some do not, and PEFT compares the
     ends of names.
     """
-    ranks, alphas = ({n.removeprefix("text_model."): v for n, v in values.items()} for values in (ranks, alphas))
+    ranks = {name.removeprefix("text_model."): value for name, value in ranks.items()}
+    alphas = {name.removeprefix("text_model."): value for name, value in alphas.items()}
     rank = max(sorted(set(ranks.values())), key=list(ranks.values()).count)
     alpha = max(sorted(set(alphas.values())), key=list(alphas.values()).count)
     return {
