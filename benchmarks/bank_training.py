@@ -41,15 +41,16 @@ from torch import nn
 
 from coterie.bank.bank import Bank
 from coterie.bank.fit import FitJob, fit
-from coterie.core.adapter import Layout, LowRank
+from coterie.core.adapter import Layout
 from coterie.core.work import Fit
 from coterie.models import flow
 from coterie.models.backbones import doodle
+from coterie.models.targets import layout_of
 from coterie.models.unet import build_unet
 
 TARGETS = {
     "unet": doodle.TARGETS["all"],
-    "dit": ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
+    "dit": r"\.(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2)$",
 }
 TOKENS = {"unet": 32, "dit": 16}
 WIDTH, RANK, CHUNK = {"unet": 384, "dit": 64}, 8, 8
@@ -58,7 +59,7 @@ WIDTH, RANK, CHUNK = {"unet": 384, "dit": 64}, 8, 8
 class Denoiser:
     """What the bank asks of a backbone, over random weights; texts are encoded already in every candidate."""
 
-    side = 32
+    side, device = 32, "cpu"
 
     def __init__(self, kind: str, dtype: torch.dtype, plain: bool) -> None:
         torch.manual_seed(0)
@@ -78,17 +79,7 @@ class Denoiser:
         self.num_parameters = sum(p.numel() for p in network.parameters())
 
     def layout(self) -> Layout:
-        parts = []
-        for name, module in self.network.named_modules():
-            if not any(name == t or name.endswith("." + t) for t in TARGETS[self.kind]):
-                continue
-            if isinstance(module, nn.Linear):
-                parts.append(LowRank(name, module.out_features, module.in_features, RANK))
-            elif isinstance(module, nn.Conv2d):
-                kernel = tuple(module.kernel_size)
-                columns = module.in_channels * kernel[0] * kernel[1]
-                parts.append(LowRank(name, module.out_channels, columns, RANK, 1.0, kernel))
-        return Layout(self.digest, tuple(parts))
+        return layout_of(self.network, self.digest, RANK, float(RANK), TARGETS[self.kind])
 
     def draw(self, prepared, batch, drop, generator):
         noise = torch.randn(batch, 3, 32, 32, generator=generator)
