@@ -1,4 +1,4 @@
-"""A whole federated job: 100 clients, 10 a round, doodle, LoRA of rank 8, through Coterie and through what one would write.
+"""A whole federated job: 100 clients, 10 a round, doodle, LoRA of rank 8; Coterie and what one would write instead.
 
     python benchmarks/end_to_end.py [--rounds 4] [--dtype fp32|bf16]
 
