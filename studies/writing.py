@@ -142,7 +142,7 @@ def plots(results: Mapping[str, Any], folder: Path) -> None:
         for h in tested
     ]  # fmt: skip
     limits = [-h["margin"] if h["no_worse"] else h["margin"] for h in tested]
-    label = "paired difference; blue: supported, red: not; grey tick: what the mean had to reach"
+    label = "paired difference\nblue: supported, red: not; grey tick: what the mean had to reach"
     _dots(rows, label, folder / "demo-hypotheses.svg", limits)
 
 
