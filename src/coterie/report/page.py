@@ -97,7 +97,7 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
         "facts": facts(arm, control), "keys": key_numbers(own, other), "any_personal": own.any_personal,
         "map": near(arm, clusters), "hybrids": gallery.hybrids(arm, clusters, atlas),
         "curves": curves(own, other, clusters, control_name), "ends": {t: ends(own, other, t) for t in TESTS},
-        "unseen": unseen(arm),
+        "unseen": unseen(arm), "alone": alone(arm),
         "progress": gallery.progress(arm, clusters, atlas),
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
@@ -114,9 +114,17 @@ def unseen(arm: Arm) -> bool:
     return arm.table("data").get("source", {}).get("name") == "studio" and set(arm.prompts) <= set(PROMPTS)
 
 
+def alone(arm: Arm) -> bool:
+    """Whether the clients are one person's folders, as ``coterie train`` has them."""
+    return arm.form == "local" and arm.table("data").get("source", {}).get("name") == "folders"
+
+
 def sentence(arm: Arm) -> str:
     """What ran, in words."""
     form, n = arm.table("form"), len(arm.clients)
+    if alone(arm):
+        what = "One folder of pictures became an adapter" if n == 1 else f"{count(n).capitalize()} folders of pictures"
+        return what + (" of one frozen picture model." if n == 1 else " became adapters of one frozen picture model.")
     who = f"{count(n).capitalize()} {'person' if n == 1 else 'people'}" if n else "Some people"
     grouping = str(form.get("grouping", {}).get("name", ""))
     how = {
@@ -139,7 +147,7 @@ def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
     if control is not None and control.results.get("seconds") is not None:
         spent.append(f"{duration(control.results['seconds'])} for the control")
     return {
-        "people": str(len(arm.clients)),
+        "folders" if alone(arm) else "people": str(len(arm.clients)),
         "pictures each": " to ".join(str(x) for x in dict.fromkeys(pictures[:1] + pictures[-1:])) or "–",
         "rounds": str(arm.recipe.get("rounds", "–")),
         "steps a round": str(fit.get("steps", "–")),
@@ -157,21 +165,21 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
     truths = {c.truth for c in arm.clients.values()} - {None}
     pictures = sum(c.examples or 0 for c in arm.clients.values())
     taught = f"{plural(pictures, 'picture')} to learn from, {pictures / len(arm.clients):.0f} each" if pictures else ""
-    keys = [{"label": "people", "value": str(len(arm.clients)), "note": taught}]
+    keys = [{"label": "adapters" if alone(arm) else "people", "value": str(len(arm.clients)), "note": taught}]
     names = sorted(arm.clusters.values())
     if names:
         sizes = [str(names.count(name)) for name in dict.fromkeys(names)]
         note = f"of {listed(sizes)} people" + (f"; {plural(len(truths), 'true style')}" if truths else "")
         keys.append({"label": "clusters found", "value": str(len(set(names))), "note": note})
     if mine:
-        note = f"worst person {percent(mine['worst'])}"
+        note = f"worst {'adapter' if alone(arm) else 'person'} {percent(mine['worst'])}"
         theirs = spread(control.everybody("own")) if control else None
         if theirs and control:
             name = form_name(control.arm.form).lower()
             note += f". Control, {name}: {percent(theirs['mean'])}, worst {percent(theirs['worst'])}"
         keys.append({"label": "of the model's error removed, on average", "value": percent(mine["mean"]), "note": note})
     weight = crossings.weight_of(arm)
-    if weight:
+    if weight and not alone(arm):
         full = f"the full model would be {size(weight.full_bytes)}" if weight.full_bytes else "measured on the wire"
         keys.append({"label": "sent up by a person each round", "value": size(weight.up_bytes), "note": full})
     return keys
