@@ -14,6 +14,8 @@ from diffusers import (
     DDIMScheduler,
     DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     PixArtAlphaPipeline,
     PixArtTransformer2DModel,
     PNDMScheduler,
@@ -26,7 +28,7 @@ from diffusers import (
 
 from coterie.models.pipeline_files import quiet
 
-FAMILIES = ("stable_diffusion", "stable_diffusion_xl", "pixart", "stable_diffusion_3")
+FAMILIES = ("stable_diffusion", "stable_diffusion_xl", "pixart", "stable_diffusion_3", "flux")
 WIDTH = 16
 
 
@@ -131,6 +133,20 @@ def stable_diffusion_3(folder: Path) -> Any:
         transformer=network, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
         vae=vae(shift_factor=0.06, scaling_factor=1.5), text_encoder=clip(one, True), tokenizer=one,
         text_encoder_2=clip(two, True), tokenizer_2=two, text_encoder_3=encoder, tokenizer_3=three,
+    )  # fmt: skip
+
+
+def flux(folder: Path) -> Any:
+    tokenizer = clip_tokenizer(folder / "made-1")
+    second, encoder = t5(folder / "made-2")
+    network = FluxTransformer2DModel(
+        patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=32, pooled_projection_dim=WIDTH, axes_dims_rope=(4, 4, 8), guidance_embeds=True,
+    )  # fmt: skip
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift=3.0), vae=vae(shift_factor=0.1),
+        text_encoder=clip(tokenizer), tokenizer=tokenizer, text_encoder_2=encoder, tokenizer_2=second,
+        transformer=network,
     )  # fmt: skip
 
 

@@ -24,13 +24,14 @@ from coterie.models.peft_files import peft_files
 from coterie.models.pipeline_files import quiet
 from coterie.models.targets import layout_of
 
-FAMILIES = ("stable_diffusion", "stable_diffusion_xl", "pixart", "stable_diffusion_3")
+FAMILIES = ("stable_diffusion", "stable_diffusion_xl", "pixart", "stable_diffusion_3", "flux")
+SIDES = {"flux": 32}  # its network does not say what it was made for
 STEPS, GUIDANCE, PROMPT = 5, 20.0, "a red fox, sitting"
 
 
 @pytest.fixture(params=FAMILIES)
 def backbone(request: Any, saved: dict[str, Path]) -> Pipeline:
-    return PipelineSettings(str(saved[request.param])).load(torch.float32, 0)
+    return PipelineSettings(str(saved[request.param]), side=SIDES.get(request.param, 0)).load(torch.float32, 0)
 
 
 def random_adapter(backbone: Pipeline, targets: str = "all", strength: float = 0.3, seed: int = 1) -> Adapter:
@@ -56,9 +57,12 @@ def by_diffusers(folder: str, backbone: Pipeline, load: Any = lambda pipe: None,
             pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=clip)
         load(pipe)
         pipe.set_progress_bar_config(disable=True)
+        latents = backbone.noise([seed])
+        if "Flux" in type(pipe).__name__:
+            latents = pipe._pack_latents(latents, *latents.shape)
         more = {"use_resolution_binning": False} if "PixArt" in type(pipe).__name__ else {}
         return pipe(
-            PROMPT, latents=backbone.noise([seed]), num_inference_steps=STEPS, guidance_scale=GUIDANCE,
+            PROMPT, latents=latents, num_inference_steps=STEPS, guidance_scale=GUIDANCE,
             height=backbone.side, width=backbone.side, output_type="np", **more,
         ).images[0]  # fmt: skip
 
@@ -134,7 +138,8 @@ def test_block_checkpointing_changes_no_gradient(saved: dict[str, Path]) -> None
     for family in FAMILIES:
         results = []
         for checkpointing in (False, True):
-            model = PipelineSettings(str(saved[family]), checkpointing="on" if checkpointing else "off").load(
+            how = "on" if checkpointing else "off"
+            model = PipelineSettings(str(saved[family]), side=SIDES.get(family, 0), checkpointing=how).load(
                 torch.float32, 0
             )
             pixels = np.random.default_rng(0).integers(0, 256, (2, model.side, model.side, 3), dtype=np.uint8)

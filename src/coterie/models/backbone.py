@@ -74,7 +74,8 @@ class Backbone(Protocol):
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
         """One denoising step of rows at their own noise levels ``(n,)`` under their own guidance ``(n,)``.
 
-        Calls ``network`` once with ``2 n`` rows, row ``i`` beside its unconditional twin at ``2 i + 1``.
+        Calls ``network`` once with ``2 n`` rows, row ``i`` beside its unconditional twin at ``2 i + 1``, or with ``n``
+        rows where the network itself is told the guidance.
         """
         ...
 

@@ -120,11 +120,13 @@ class Flow:
 
     Args:
         scheduler: diffusers' ``FlowMatchEulerDiscreteScheduler``; None is the plain line without a shift.
+        tokens: of a picture; some schedulers spend more steps among noise the more of them there are, in drawing only.
     """
 
-    def __init__(self, scheduler: Any = None) -> None:
-        self.scheduler = scheduler
-        self.shift = 1.0 if scheduler is None else float(scheduler.config.shift)
+    def __init__(self, scheduler: Any = None, tokens: int = 0) -> None:
+        self.scheduler, self.tokens = scheduler, tokens
+        self.dynamic = scheduler is not None and bool(scheduler.config.get("use_dynamic_shifting"))
+        self.shift = 1.0 if scheduler is None or self.dynamic else float(scheduler.config.shift)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         return self._shifted(flow.draw_sigma((count,), generator))
@@ -144,7 +146,13 @@ class Flow:
     def grid(self, steps: int) -> Tensor:
         if self.scheduler is None:
             return flow.euler_sigmas(steps)
-        self.scheduler.set_timesteps(steps)
+        if self.dynamic:
+            known = self.scheduler.config
+            slope = (known.max_shift - known.base_shift) / (known.max_image_seq_len - known.base_image_seq_len)
+            mu = known.base_shift + slope * (self.tokens - known.base_image_seq_len)
+            self.scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps).tolist(), mu=mu)
+        else:
+            self.scheduler.set_timesteps(steps)
         levels: Tensor = self.scheduler.sigmas.float().cpu()
         return levels
 
@@ -155,14 +163,12 @@ class Flow:
         return self.shift * sigma / (1 + (self.shift - 1) * sigma)
 
 
-def noise_of(scheduler: Any) -> Noise:
-    """The noise of a pipeline, from its own scheduler's settings."""
+def noise_of(scheduler: Any, tokens: int) -> Noise:
+    """The noise of a pipeline for pictures of so many tokens, from its own scheduler's settings."""
     from diffusers import DDIMScheduler
 
     if type(scheduler).__name__.startswith("FlowMatch"):
-        if scheduler.config.get("use_dynamic_shifting"):
-            raise UserError("the scheduler shifts its levels by the picture's size; set use_dynamic_shifting to false")
-        return Flow(scheduler)
+        return Flow(scheduler, tokens)
     if "beta_schedule" not in scheduler.config:
         raise UserError(f"the scheduler {type(scheduler).__name__} has no table of noise that can be read")
     # DDIM clips by default; a pipeline that says nothing of clipping has latents, which know no bounds

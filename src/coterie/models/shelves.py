@@ -39,17 +39,23 @@ class Family(Protocol):
     Attributes:
         pipelines: names of diffusers' pipeline classes.
         component: of the pipeline that is adapted: ``unet`` or ``transformer``.
+        distilled: whether guidance is told to the network, instead of a second answer without the prompt.
         encoders: text encoders that can be adapted, by their names in the pipeline.
         checkpoints: what diffusers calls checkpoints of one file of the first of the pipelines.
     """
 
     pipelines: ClassVar[tuple[str, ...]]
     component: ClassVar[str]
+    distilled: ClassVar[bool]
     encoders: ClassVar[tuple[str, ...]]
     checkpoints: ClassVar[tuple[str, ...]]
 
     def refusal(self, config: Any) -> str:
         """Why a network of these settings cannot be taken, or nothing."""
+        ...
+
+    def channels(self, config: Any) -> int:
+        """Channels of the latents that a network of these settings takes."""
         ...
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
@@ -69,7 +75,10 @@ class Family(Protocol):
         ...
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
-        """The network's answer to noisy latents ``(n, channels, h, w)`` at timesteps ``(n,)``, in their shape."""
+        """The network's answer to noisy latents ``(n, channels, h, w)`` at timesteps ``(n,)``, in their shape.
+
+        A distilled family finds in ``rows`` the ``guidance (n,)`` of a drawing.
+        """
         ...
 
 

@@ -33,6 +33,7 @@ from coterie.models.shelves import BACKBONES, Family
 from coterie.models.targets import layout_of
 
 AT_ONCE = 4  # pictures or captions encoded in one call
+USUAL_SIZE = 128  # latents a side where a network does not say what it was made for
 SAMPLED = 4096  # numbers of each tensor that go into a digest
 
 
@@ -88,16 +89,16 @@ class Pipeline:
         if refusal := self.family.refusal(network.config):
             raise UserError(f"backbone.path: {settings.path}: {refusal}; such a model is not supported")
         channels = int(whole.vae.config.latent_channels)
-        if network.config.in_channels != channels:
+        if (taken := self.family.channels(network.config)) != channels:
             raise UserError(
-                f"backbone.path: {settings.path}: its network takes {network.config.in_channels} channels, its "
+                f"backbone.path: {settings.path}: its network takes {taken} channels, its "
                 f"autoencoder makes {channels}; models for inpainting or editing are not supported"
             )
-        self.path = noise_of(whole.scheduler)
         factor = 2 ** (len(whole.vae.config.block_out_channels) - 1)
-        self.side = settings.side or int(network.config.sample_size) * factor
+        self.side = settings.side or int(network.config.get("sample_size") or USUAL_SIZE) * factor
         if self.side % (factor * 2):
             raise UserError(f"backbone.side: {self.side} is no multiple of {factor * 2}, which this model needs")
+        self.path = noise_of(whole.scheduler, (self.side // factor // 2) ** 2)
         self._shape = (channels, self.side // factor, self.side // factor)
         # bfloat16 of a weight is the same whether it was loaded in that type or in float32
         self.digest = digest_of(network, torch.bfloat16, SAMPLED)
@@ -166,6 +167,9 @@ class Pipeline:
 
     @torch.no_grad()
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
+        if self.family.distilled:
+            told = {name: value.to(self.device) for name, value in {**prompts, "guidance": guidance}.items()}
+            return self.path.step(x, self._predicted(x.to(self.device), sigma, told).float().cpu(), sigma, sigma_next)
         pairs = {name: value.to(self.device) for name, value in paired(prompts, self._empty).items()}
         out = self._predicted(x.repeat_interleave(2, 0).to(self.device), sigma.repeat_interleave(2), pairs)
         told, untold = out.float().cpu().view(-1, 2, *out.shape[1:]).unbind(1)

@@ -20,11 +20,15 @@ class PixArt:
 
     pipelines: ClassVar = ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
     component: ClassVar = "transformer"
+    distilled: ClassVar = False
     encoders: ClassVar = ()
     checkpoints: ClassVar = ()
 
     def refusal(self, config: Any) -> str:
         return ""
+
+    def channels(self, config: Any) -> int:
+        return int(config.in_channels)
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         states, mask, _, _ = pipe.encode_prompt(

@@ -19,6 +19,7 @@ class StableDiffusion:
 
     pipelines: ClassVar = ("StableDiffusionPipeline",)
     component: ClassVar = "unet"
+    distilled: ClassVar = False
     encoders: ClassVar = ("text_encoder",)
     checkpoints: ClassVar = ("v1", "v2")
 
@@ -27,6 +28,9 @@ class StableDiffusion:
             if config.get(key) is not None:
                 return f"its U-Net wants more than a prompt ({key} is {config[key]!r})"
         return ""
+
+    def channels(self, config: Any) -> int:
+        return int(config.in_channels)
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         states, _ = pipe.encode_prompt(list(prompts), pipe.device, 1, False)

@@ -19,11 +19,15 @@ class StableDiffusion3:
 
     pipelines: ClassVar = ("StableDiffusion3Pipeline",)
     component: ClassVar = "transformer"
+    distilled: ClassVar = False
     encoders: ClassVar = ()
     checkpoints: ClassVar = ("sd3", "sd35_large", "sd35_medium")
 
     def refusal(self, config: Any) -> str:
         return ""
+
+    def channels(self, config: Any) -> int:
+        return int(config.in_channels)
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         told = list(prompts)

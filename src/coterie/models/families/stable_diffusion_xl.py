@@ -24,12 +24,16 @@ class StableDiffusionXL:
 
     pipelines: ClassVar = ("StableDiffusionXLPipeline",)
     component: ClassVar = "unet"
+    distilled: ClassVar = False
     encoders: ClassVar = ("text_encoder", "text_encoder_2")
     checkpoints: ClassVar = ("xl_base",)
 
     def refusal(self, config: Any) -> str:
         found = config.get("addition_embed_type")
         return "" if found == "text_time" else f"its U-Net's addition_embed_type is {found!r}, not 'text_time'"
+
+    def channels(self, config: Any) -> int:
+        return int(config.in_channels)
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=pipe.device, do_classifier_free_guidance=False)
