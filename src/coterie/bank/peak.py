@@ -6,15 +6,15 @@ at once is added up as tensors come and go, so blocks that are computed twice (c
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -55,7 +55,7 @@ def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int, mo
     bank = Bank(backbone, layout, width)
     try:
         bank.bind_training()
-        with _FusedAttention(), _Alive() as alive:
+        with _fused_attention(), _Alive() as alive:
             losses = backbone.losses({name: value.to("meta") for name, value in rows.items()})
             with warnings.catch_warnings():  # strided gradients are meant, as in training
                 warnings.filterwarnings("ignore", message="grad and param do not obey")
@@ -79,12 +79,14 @@ class _Alive(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        # a view of what was there before, like a weight turned round, is nothing new
+        given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
                 key, size = storage._cdata, storage.nbytes()
-                if key not in self._seen:
+                if key not in self._seen and key not in given:
                     self._seen.add(key)
                     self.now += size
                     self.peak = max(self.peak, self.now)
@@ -96,16 +98,24 @@ class _Alive(TorchDispatchMode):
         self._seen.discard(key)
 
 
-class _FusedAttention(TorchFunctionMode):
-    """Attention as graphics cards do it: the scores are never in memory. The meta device would write them all out."""
+@contextlib.contextmanager
+def _fused_attention() -> Iterator[None]:
+    """Attention as graphics cards do it: the scores are never in memory. The meta device would write them all out.
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is torch.nn.functional.scaled_dot_product_attention:
-            given = {**dict(zip(("query", "key", "value"), args, strict=False)), **(kwargs or {})}
-            return _Fused.apply(*(given[name] for name in ("query", "key", "value")))  # type: ignore[no-untyped-call]
-        return func(*args, **(kwargs or {}))
+    The function itself is replaced: blocks that are computed again run in a thread of autograd's that no mode reaches.
+    """
+    functional: Any = torch.nn.functional
+    usual = functional.scaled_dot_product_attention
+
+    def fused(query: Tensor, key: Tensor, value: Tensor, *rest: Any, **more: Any) -> Tensor:
+        out: Tensor = _Fused.apply(query, key, value)  # type: ignore[no-untyped-call]  # torch leaves it without types
+        return out
+
+    functional.scaled_dot_product_attention = fused
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = usual
 
 
 class _Fused(torch.autograd.Function):

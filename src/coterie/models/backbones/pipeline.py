@@ -168,8 +168,9 @@ class Pipeline:
     @torch.no_grad()
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
         if self.family.distilled:
-            told = {name: value.to(self.device) for name, value in {**prompts, "guidance": guidance}.items()}
-            return self.path.step(x, self._predicted(x.to(self.device), sigma, told).float().cpu(), sigma, sigma_next)
+            rows = {name: value.to(self.device) for name, value in {**prompts, "guidance": guidance}.items()}
+            answer = self._predicted(x.to(self.device), sigma, rows).float().cpu()
+            return self.path.step(x, answer, sigma, sigma_next)
         pairs = {name: value.to(self.device) for name, value in paired(prompts, self._empty).items()}
         out = self._predicted(x.repeat_interleave(2, 0).to(self.device), sigma.repeat_interleave(2), pairs)
         told, untold = out.float().cpu().view(-1, 2, *out.shape[1:]).unbind(1)
