@@ -104,7 +104,6 @@ class Diffusion:
             x0, noise = signal * x - strength * output, signal * output + strength * x
         if self.scheduler.config.clip_sample:
             x0 = x0.clamp(-self.scheduler.config.clip_sample_range, self.scheduler.config.clip_sample_range)
-            noise = (x - signal * x0) / strength
         return self.corrupt(x0, noise, after)
 
     def _index(self, level: Tensor) -> Tensor:

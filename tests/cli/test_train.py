@@ -1,0 +1,76 @@
+"""The one-person door: folders become adapters, a recipe of it can be written, mistakes are one line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coterie.models.peft_files import read_peft
+
+TINY = [
+    "--backbone", "untrained", "--steps", "2", "--batch", "2", "--rank", "2",
+    *(word for item in ("engine.workers=0", "pictures.steps=1", "evaluation.copies=0", "evaluation.levels=4",
+                        "method.targets=attention", 'pictures.prompts=["cat"]') for word in ("--set", item)),
+]  # fmt: skip
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Two folders of four pictures; those of ``ben`` have no captions."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("ann", "ben"):
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / name / f"{i}.png")
+            if name == "ann":
+                (tmp_path / name / f"{i}.txt").write_text(f"thing {i}")
+    return tmp_path
+
+
+def test_every_folder_becomes_an_adapter_that_moved(typed, folders):
+    code, said, _ = typed("train", "ann", "ben", "--trigger", "ben=zwx", *TINY, "--out", "run")
+    assert code == 0
+    assert "report: run/server/report.html" in said
+    adapters = [read_peft(folders / "run" / "sites" / name / "adapters" / "personal") for name in ("ann", "ben")]
+    assert adapters[0].row.ne(adapters[1].row).any()
+    page = (folders / "run" / "server" / "report.html").read_text()
+    assert "Two folders of pictures became adapters of one frozen picture model." in page
+    assert "Who is near whom" not in page
+    assert typed("export", "run", "ann", "--format", "kohya", "--out", "ann.safetensors")[0] == 0
+    assert typed("train", "ann", *TINY, "--held-out", "0", "--out", "all")[0] == 0
+
+
+def test_the_recipe_that_is_written_says_the_same_and_runs(typed, folders):
+    assert typed("new", "ann", "ben", *TINY[:2], *TINY[8:], "--out", "mine.toml")[0] == 0
+    assert 'name = "folders"' in (folders / "mine.toml").read_text()
+    code, _, error = typed("new", "ann", "--out", "mine.toml")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "is there already" in error
+    assert typed("run", "mine.toml", "--set", "rounds=1", "--set", "form.fit.steps=1", "--out", "run")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["nobody"], "nobody: no such folder"),
+        (["ann", "./ann"], "two folders are called 'ann'"),
+        (["ann", "--trigger", "anne=x"], "no folder is called 'anne'; did you mean 'ann'?"),
+        (["ann", "--trigger", "x", "--trigger", "y"], "only one word can be for all folders"),
+        (["ann", "--backbone", "dodle"], "did you mean 'doodle'?"),
+        (["ann", "--memory", "plenty"], "engine.memory: 'plenty' is no size"),
+    ],
+)
+def test_mistakes_are_one_line(typed, folders, words, wanted):
+    code, _, error = typed("train", *words, "--set", "engine.workers=0")
+    assert code == 2
+    assert wanted in error
+    assert error.strip().count("\n") == 0
+
+
+def test_triggers_stand_before_captions_and_for_missing_ones(folders):
+    from coterie.data.sources.folders import Folders
+
+    table = Folders((folders / "ann", folders / "ben"), {"ann": "sks"}).read(16)
+    assert table.captions[:4] == tuple(f"sks, thing {i}" for i in range(4))
+    assert table.captions[4:] == ("ben",) * 4
+    assert table.columns["client"] == ("ann",) * 4 + ("ben",) * 4
