@@ -82,7 +82,9 @@ class Workshop:
         return np.split(pictures, cuts)
 
     def _describe(self, works: Sequence[Work]) -> Sequence[Any]:
-        return list(wish_vectors(self.bank.backbone.pooled([work.payload for work in works]), self._public))
+        vectors = wish_vectors(self.bank.backbone.pooled([work.payload for work in works]), self._public)
+        self.bank.backbone.free()
+        return list(vectors)
 
     @functools.cached_property
     def _public(self) -> torch.Tensor:

@@ -122,7 +122,7 @@ class Doodle:
         return None
 
     def free(self) -> None:
-        """Nothing: the text encoder is small and shared."""
+        minilm().free()
 
     def _velocity(self, x: Tensor, sigma: Tensor, rows: Rows) -> Tensor:
         out: Tensor = self.network(

@@ -198,6 +198,7 @@ class Pipeline:
 
     def free(self) -> None:
         self._pipe = None
+        minilm().free()
         gc.collect()
 
     @property

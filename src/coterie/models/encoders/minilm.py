@@ -44,13 +44,25 @@ class MiniLM:
     """The encoder, frozen, on one device."""
 
     def __init__(self, device: str = "cpu") -> None:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
         folder = _checked_folder()
         self.device = device
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._known: dict[str, TextStates] = {}
-        self._model: Any = AutoModel.from_pretrained(folder, local_files_only=True).eval().to(device)
+        self._weights: Any = None
+
+    @property
+    def _model(self) -> Any:
+        if self._weights is None:
+            from transformers import AutoModel
+
+            self._weights = AutoModel.from_pretrained(_checked_folder(), local_files_only=True).eval().to(self.device)
+        return self._weights
+
+    def free(self) -> None:
+        """Lets go of the weights, 90 MB in every process; texts stay known, and a new one loads them again."""
+        self._weights = None
 
     @torch.no_grad()
     def encode(self, texts: list[str], batch: int = 128) -> TextStates:
