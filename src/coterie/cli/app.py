@@ -48,7 +48,7 @@ def run(
 ) -> None:
     """Train everybody's adapters, draw, and write the report."""
     if resume is not None and (recipe is not None or sets or out is not None or memory):
-        raise UserError("--resume goes on with a run as it was begun; it takes nothing else")
+        raise UserError("--resume goes on with a run as it was begun; it takes no recipe, --set, --memory or --out")
 
     def read() -> Any:
         from coterie.runs.recipe import read_recipe
