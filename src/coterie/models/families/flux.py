@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from coterie.models.backbone import Rows
+from coterie.models.family import Common
 from coterie.models.shelves import FAMILIES
 
 TRAINED_AT = 1.0  # guidance told in training: the model's own answer, as it is
@@ -21,17 +22,13 @@ TRAINED_AT = 1.0  # guidance told in training: the model's own answer, as it is
 
 @FAMILIES.register("flux")
 @dataclass(frozen=True)
-class Flux:
+class Flux(Common):
     """Conditions are T5's states and a pooled vector; squares of two by two latents are one token."""
 
     pipelines: ClassVar = ("FluxPipeline",)
     component: ClassVar = "transformer"
     distilled: ClassVar = True
-    encoders: ClassVar = ()
     checkpoints: ClassVar = ("flux-dev", "flux-schnell")
-
-    def refusal(self, config: Any) -> str:
-        return ""
 
     def channels(self, config: Any) -> int:
         return int(config.in_channels) // 4
@@ -39,15 +36,6 @@ class Flux:
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         states, pooled, _ = pipe.encode_prompt(list(prompts), None, device=pipe.device)
         return {"states": states, "pooled": pooled}
-
-    def unconditional(self, pipe: Any, side: int) -> Rows:
-        return self.conditions(pipe, [""], side)
-
-    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
-        raise LookupError("its text encoders are not adapted")
-
-    def told(self, network: nn.Module, rows: Rows) -> Rows:
-        return rows
 
     def predict(self, network: Any, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         n, channels, height, width = x.shape

@@ -10,25 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from coterie.models.backbone import Rows
+from coterie.models.family import Common
 from coterie.models.shelves import FAMILIES
 
 
 @FAMILIES.register("pixart")
 @dataclass(frozen=True)
-class PixArt:
+class PixArt(Common):
     """Conditions are T5's states with their mask; the large model is also told a picture's size and shape."""
 
     pipelines: ClassVar = ("PixArtAlphaPipeline", "PixArtSigmaPipeline")
     component: ClassVar = "transformer"
-    distilled: ClassVar = False
-    encoders: ClassVar = ()
-    checkpoints: ClassVar = ()
-
-    def refusal(self, config: Any) -> str:
-        return ""
-
-    def channels(self, config: Any) -> int:
-        return int(config.in_channels)
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         states, mask, _, _ = pipe.encode_prompt(
@@ -36,15 +28,6 @@ class PixArt:
         )
         size = torch.full((len(states), 2), float(side), dtype=states.dtype, device=states.device)
         return {"states": states, "mask": mask, "size": size}
-
-    def unconditional(self, pipe: Any, side: int) -> Rows:
-        return self.conditions(pipe, [""], side)
-
-    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
-        raise LookupError("its text encoders are not adapted")
-
-    def told(self, network: nn.Module, rows: Rows) -> Rows:
-        return rows
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         told: dict[str, Tensor | None] = {"resolution": None, "aspect_ratio": None}

@@ -9,17 +9,17 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from coterie.models.backbone import Rows
+from coterie.models.family import Common
 from coterie.models.shelves import FAMILIES
 
 
 @FAMILIES.register("stable_diffusion")
 @dataclass(frozen=True)
-class StableDiffusion:
+class StableDiffusion(Common):
     """Conditions are the encoder's states, ``(n, 77, width)``."""
 
     pipelines: ClassVar = ("StableDiffusionPipeline",)
     component: ClassVar = "unet"
-    distilled: ClassVar = False
     encoders: ClassVar = ("text_encoder",)
     checkpoints: ClassVar = ("v1", "v2")
 
@@ -29,15 +29,9 @@ class StableDiffusion:
                 return f"its U-Net wants more than a prompt ({key} is {config[key]!r})"
         return ""
 
-    def channels(self, config: Any) -> int:
-        return int(config.in_channels)
-
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         states, _ = pipe.encode_prompt(list(prompts), pipe.device, 1, False)
         return {"states": states}
-
-    def unconditional(self, pipe: Any, side: int) -> Rows:
-        return self.conditions(pipe, [""], side)
 
     def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         return {"ids": token_ids(pipe.tokenizer, prompts)}

@@ -9,25 +9,18 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from coterie.models.backbone import Rows
+from coterie.models.family import Common
 from coterie.models.shelves import FAMILIES
 
 
 @FAMILIES.register("stable_diffusion_3")
 @dataclass(frozen=True)
-class StableDiffusion3:
+class StableDiffusion3(Common):
     """Conditions are the states of all encoders one after another, and a pooled vector."""
 
     pipelines: ClassVar = ("StableDiffusion3Pipeline",)
     component: ClassVar = "transformer"
-    distilled: ClassVar = False
-    encoders: ClassVar = ()
     checkpoints: ClassVar = ("sd3", "sd35_large", "sd35_medium")
-
-    def refusal(self, config: Any) -> str:
-        return ""
-
-    def channels(self, config: Any) -> int:
-        return int(config.in_channels)
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         told = list(prompts)
@@ -35,15 +28,6 @@ class StableDiffusion3:
             told, told, told, device=pipe.device, do_classifier_free_guidance=False
         )
         return {"states": states, "pooled": pooled}
-
-    def unconditional(self, pipe: Any, side: int) -> Rows:
-        return self.conditions(pipe, [""], side)
-
-    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
-        raise LookupError("its text encoders are not adapted")
-
-    def told(self, network: nn.Module, rows: Rows) -> Rows:
-        return rows
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         asked = network(

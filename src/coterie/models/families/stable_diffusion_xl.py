@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from coterie.models.backbone import Rows
 from coterie.models.families.stable_diffusion import token_ids
+from coterie.models.family import Common
 from coterie.models.shelves import FAMILIES
 
 
 @FAMILIES.register("stable_diffusion_xl")
 @dataclass(frozen=True)
-class StableDiffusionXL:
+class StableDiffusionXL(Common):
     """Conditions are the states of both encoders side by side, a pooled vector, and sizes in pixels.
 
     Every picture says that it was never cropped and has the size that it is drawn at.
@@ -24,16 +25,12 @@ class StableDiffusionXL:
 
     pipelines: ClassVar = ("StableDiffusionXLPipeline",)
     component: ClassVar = "unet"
-    distilled: ClassVar = False
     encoders: ClassVar = ("text_encoder", "text_encoder_2")
     checkpoints: ClassVar = ("xl_base",)
 
     def refusal(self, config: Any) -> str:
         found = config.get("addition_embed_type")
         return "" if found == "text_time" else f"its U-Net's addition_embed_type is {found!r}, not 'text_time'"
-
-    def channels(self, config: Any) -> int:
-        return int(config.in_channels)
 
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=pipe.device, do_classifier_free_guidance=False)

@@ -1,0 +1,36 @@
+"""What most families of pipelines have in common; a family's file says only what is particular to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import nn
+
+from coterie.models.backbone import Rows
+
+
+class Common:
+    """Guided by a second answer without the prompt; text encoders stay as they are."""
+
+    distilled: ClassVar[bool] = False
+    encoders: ClassVar[tuple[str, ...]] = ()
+    checkpoints: ClassVar[tuple[str, ...]] = ()
+
+    def refusal(self, config: Any) -> str:
+        return ""
+
+    def channels(self, config: Any) -> int:
+        return int(config.in_channels)
+
+    def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        raise TypeError(f"{type(self).__name__} does not say how prompts are encoded")
+
+    def unconditional(self, pipe: Any, side: int) -> Rows:
+        return self.conditions(pipe, [""], side)
+
+    def tokens(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
+        raise LookupError("its text encoders cannot be adapted")
+
+    def told(self, network: nn.Module, rows: Rows) -> Rows:
+        raise LookupError("its text encoders cannot be adapted")
