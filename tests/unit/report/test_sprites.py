@@ -43,8 +43,17 @@ def test_a_large_sheet_loses_shades_and_not_places(monkeypatch):
 
 def test_other_sides_are_brought_to_one():
     atlas = Atlas()
-    atlas.add_all([picture(0, 128), picture(1, 32), picture(2, 16)])
+    atlas.add_all([picture(0, 64), picture(1, 32), picture(2, 16)])
     assert unpacked(atlas.style()).shape == (128, 128, 3)
+
+
+def test_large_pictures_are_shown_larger_and_compressed_with_loss():
+    atlas = Atlas()
+    atlas.add_all([picture(0, 512), picture(1, 512)])
+    style = atlas.style()
+    assert unpacked(style).shape == (192, 384, 3)
+    assert "--side:48px" in style
+    assert "--side" not in (small := Atlas(), small.add(picture(0, 32)))[0].style()
 
 
 def test_without_pictures_there_is_no_rule():
