@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coterie.__main__ import main
-
 SMALL = [
     "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
     "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "engine.width=2", "engine.workers=0",
@@ -21,19 +19,12 @@ SMALL = [
 
 
 @pytest.fixture
-def coterie(monkeypatch, capsys, tmp_path):
+def coterie(typed, monkeypatch, tmp_path):
     """Runs a command in an empty folder; returns its exit code, what it printed and what it complained."""
 
     def call(*words):
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["coterie", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        return typed(*words)
 
     return call
 

@@ -57,26 +57,28 @@ def plan_for(
     Raises:
         UserError: if not even one client fits, with what is missing.
     """
-    if backbone.sketch(False) is None:
-        return width_for(memory, backbone, layout, batch, num_clients)
-    least = 0
+    needs: list[int] = []
+    example: Rows = {}
     for checkpointing in choices:
         sketch = backbone.sketch(checkpointing)
-        assert sketch is not None
-        one, two = (_sketched(backbone, sketch, layout, batch, width) for width in (1, 2))
-        least = one if not least else min(least, one)
+        if sketch is None:
+            return width_for(memory, backbone, layout, batch, num_clients)
+        example = example or _example(backbone)
+        one, two = (_sketched(sketch, example, layout, batch, width) for width in (1, 2))
+        needs.append(one)
         most = 1 + (memory - one) // (two - one) if memory >= one else 0
         if most:
             width = _balanced(min(most, WIDEST, num_clients), num_clients)
             return Plan(width, one + (width - 1) * (two - one), checkpointing)
     raise UserError(
-        f"engine.memory: one client with a batch of {batch} needs {least / 1e9:.1f} GB and {memory / 1e9:.1f} GB are "
-        "left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
+        f"engine.memory: one client with a batch of {batch} needs {min(needs) / 1e9:.1f} GB and {memory / 1e9:.1f} GB "
+        "are left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
     )
 
 
-def _sketched(backbone: Backbone, sketch: Backbone, layout: Layout, batch: int, width: int) -> int:
-    rows = backbone.draw(_example(backbone), width * batch, 0.0, torch.Generator().manual_seed(0))
+def _sketched(sketch: Backbone, example: Rows, layout: Layout, batch: int, width: int) -> int:
+    """Peak bytes of a width, by the real pass over tensors without numbers."""
+    rows = sketch.draw(example, width * batch, 0.0, torch.Generator().manual_seed(0))
     return RESERVE + int(MARGIN * training_peak(sketch, layout, rows, width).total)
 
 

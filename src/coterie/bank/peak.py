@@ -72,7 +72,7 @@ class _Alive(TorchDispatchMode):
     """Bytes of all storages made inside, now and at most."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it without types
+        super().__init__()  # type: ignore[no-untyped-call]  # torch ships this class without types
         self.now = self.peak = 0
         self._seen: set[int] = set()
 

@@ -123,7 +123,7 @@ def known_checkpoint(path: str) -> tuple[str, str]:
     from diffusers.loaders import single_file_utils
     from safetensors import safe_open
 
-    with safe_open(path, "pt") as file:
+    with safe_open(path, "pt") as file:  # no mapping, though it has keys: it cannot be iterated itself
         shapes = {name: SimpleNamespace(shape=file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     kind = single_file_utils.infer_diffusers_model_type(shapes)
     where = single_file_utils.fetch_diffusers_config(shapes)["pretrained_model_name_or_path"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,27 @@ class Log(Protocol):
     def close(self) -> None:
         """Writes what is left."""
         ...
+
+
+class Stepwise:
+    """A ``Log`` of the tools whose run takes a table of values at a step.
+
+    Args:
+        run: has ``log(values, step=...)`` and ``finish()``.
+        image: wraps an array as the tool's picture.
+    """
+
+    def __init__(self, run: Any, image: Any) -> None:
+        self.run, self.image = run, image
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        self.run.log(dict(values), step=step)
+
+    def picture(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
+        self.run.log({name: self.image(pixels)}, step=step)
+
+    def close(self) -> None:
+        self.run.finish()
 
 
 class Sink(Protocol):

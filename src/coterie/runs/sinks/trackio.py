@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from coterie.runs.sink import SINKS, Opening
+from coterie.runs.sink import SINKS, Opening, Stepwise
 
 
 @SINKS.register("trackio")
@@ -26,7 +21,7 @@ class Trackio:
     project: str = "coterie"
     pictures: bool = True
 
-    def open(self, opening: Opening) -> Entry:
+    def open(self, opening: Opening) -> Stepwise:
         os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
         import trackio
         import trackio.run
@@ -39,25 +34,4 @@ class Trackio:
             project=self.project, name=opening.key, config=dict(opening.settings), resume="allow", embed=False,
             auto_log_gpu=False, auto_log_cpu=False,
         )  # fmt: skip
-        return Entry(run, trackio.Image)
-
-
-class Entry:
-    """One run at Trackio.
-
-    Args:
-        run: what ``trackio.init`` gives.
-        image: wraps an array as a picture.
-    """
-
-    def __init__(self, run: Any, image: Any) -> None:
-        self.run, self.image = run, image
-
-    def scalars(self, values: Mapping[str, float], step: int) -> None:
-        self.run.log(dict(values), step=step)
-
-    def picture(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-        self.run.log({name: self.image(pixels)}, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
+        return Stepwise(run, trackio.Image)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from coterie.core.errors import UserError
-from coterie.runs.sink import SINKS, Opening
+from coterie.runs.sink import SINKS, Opening, Stepwise
 
 FINISH_SECONDS = 10  # its own limit for sending what is left; a run does not wait much longer
 
@@ -33,7 +29,7 @@ class WandB:
     mode: Literal["offline", "online"] = "offline"
     pictures: bool = True
 
-    def open(self, opening: Opening) -> Entry:
+    def open(self, opening: Opening) -> Stepwise:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
@@ -48,25 +44,4 @@ class WandB:
             project=self.project, entity=self.entity or None, name=opening.name, id=opening.key, mode=self.mode,
             dir=str(opening.folder), config=dict(opening.settings), resume="allow", reinit="create_new", settings=quiet,
         )  # fmt: skip
-        return Entry(run, wandb.Image)
-
-
-class Entry:
-    """One run at W&B.
-
-    Args:
-        run: what ``wandb.init`` gives.
-        image: wraps an array as a picture.
-    """
-
-    def __init__(self, run: Any, image: Any) -> None:
-        self.run, self.image = run, image
-
-    def scalars(self, values: Mapping[str, float], step: int) -> None:
-        self.run.log(dict(values), step=step)
-
-    def picture(self, name: str, pixels: NDArray[np.uint8], step: int) -> None:
-        self.run.log({name: self.image(pixels)}, step=step)
-
-    def close(self) -> None:
-        self.run.finish()
+        return Stepwise(run, wandb.Image)
