@@ -8,6 +8,7 @@ import torch
 from coterie.core.errors import UserError
 from coterie.engines import disk
 from coterie.federation.shelves import AGGREGATORS, FORMS
+from coterie.models.peft_files import read_peft
 
 SETTINGS = [
     ("fedavg", {}),
@@ -39,6 +40,21 @@ def test_a_run_ends_with_what_everybody_keeps(world, form, settings):
             assert score["loss"] < base[score["client"]]
     for client in w.targets:
         assert (w.path / "sites" / client / "adapters" / "served" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)
+def test_everything_kept_is_scored_once(world, form, settings):
+    """What the last round found for an adapter that is still served stands, and equals what scoring it again finds."""
+    w = world(form, settings)
+    results = w.play()
+    kept = {c: {"served", "personal"} if results["personal"][c] else {"served"} for c in w.targets}
+    found = [(s["client"], s["test"], s["adapter"]) for s in results["final"]]
+    assert sorted(found) == sorted((c, "own", adapter) for c in kept for adapter in kept[c])
+    for score in results["final"]:
+        if score["adapter"] == "served":
+            served = read_peft(w.path / "sites" / score["client"] / "adapters" / "served", "toy")
+            target = torch.as_tensor(w.targets[score["client"]])
+            assert score["loss"] == pytest.approx(float((target - served.row).square().mean()), rel=1e-5)
 
 
 @pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)

@@ -6,7 +6,7 @@ paired. A client sends means by level, never a picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,10 @@ class HeldOut:
         adapter: Adapter = site.memory.get("personal", value["adapter"]) if value["local"] else value["adapter"]
         return {test: _by_level(await site.evaluate(adapter, test)) for test in value["tests"]}
 
-    async def client_kept(self, site: Site, tests: list[str]) -> Mapping[str, Any]:
-        """What lies at the site for keeping: ``served`` and, if there is one, ``personal``, on the named test sets."""
+    async def client_kept(self, site: Site, asked: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
+        """What lies at the site for keeping, ``served`` and perhaps ``personal``, each on the test sets asked for."""
         scores: dict[str, Any] = {}
-        for name in ("served", "personal"):
+        for name, tests in asked.items():
             adapter = site.kept(name)
             if adapter is not None:
                 scores[name] = {test: _by_level(await site.evaluate(adapter, test)) for test in tests}

@@ -23,10 +23,10 @@ def people(own: Measures, control: Measures | None, clusters: Mapping[str, int],
     cards = []
     for name in sorted(arm.clients, key=lambda c: (clusters.get(arm.clusters.get(c, ""), 0), c)):
         rows = [("before", "before", "the model as it was", base)]
-        after = atlas.add_all(arm.site_pictures(name, "final"))
+        after = atlas.add_all(arm.kept_pictures(name))
         rows.append(("after", "after", f"what {name} keeps", after))
         if control is not None:
-            other = atlas.add_all(control.arm.site_pictures(name, "final"))
+            other = atlas.add_all(control.arm.kept_pictures(name))
             rows.append(("control", "control", form_name(control.arm.form).lower(), other))
         rows = [row for row in rows if row[3]]
         columns = max((len(row[3]) for row in rows), default=0)

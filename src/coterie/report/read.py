@@ -117,6 +117,10 @@ class Arm:
     def server_pictures(self, name: str) -> list[Pixels]:
         return pictures_in(self.path / "server" / "pictures" / name)
 
+    def kept_pictures(self, client: str) -> list[Pixels]:
+        """The prompts by what a client keeps; by what it was served, from the server, where it drew nothing itself."""
+        return self.site_pictures(client, "final") or self.server_pictures(self.clusters.get(client, "global"))
+
     def site_pictures(self, client: str, name: str) -> list[Pixels]:
         return pictures_in(self.path / "sites" / client / "pictures" / name)
 

@@ -125,8 +125,13 @@ class Loop:
         cohort = self.cohort(tuple(self.terms.facts), self.recipe.rounds + 1, book.attempt, book.accepted, "keep")
         kept = await cohort.map(keeper.client_keep, {c: self.form.serve(state, c) for c in cohort})
         scoring = replace(cohort, purpose="evaluate", call=0)
-        scores = await scoring.map(evaluation.client_kept, {c: list(self.tests) for c in scoring})
-        drawn = await scoring.map(painter.client_draw, dict.fromkeys(scoring, "final"))
+        known = self.served_scores(state, book)
+        rest = [test for test in self.tests if test != "own"]
+        asked = {c: {"served": rest if c in known else self.tests, "personal": self.tests} for c in scoring}
+        scores = await scoring.map(evaluation.client_kept, asked)
+        drawn = await scoring.map(
+            painter.client_draw, dict.fromkeys(scoring if self.recipe.pictures.people else (), "final")
+        )
         copied = await scoring.map(painter.client_copies, dict.fromkeys(scoring))
         wishes = await self.other_wishes(scoring)
         book.meter.add(cohort.meter)
@@ -135,7 +140,8 @@ class Loop:
         await draw_all(
             self.folder, self.recipe.pictures.prompts, published, self.noise_seed, self.recipe.pictures.hybrids
         )
-        final = [
+        final = [{**s, **plain_score({"levels": s["loss"], "count": s["count"]})} for s in known.values()]
+        final += [
             {"round": self.recipe.rounds, "client": client, "test": test, "adapter": adapter, **plain_score(got)}
             for client, adapters in scores.items()
             for adapter, tests in adapters.items()
@@ -155,6 +161,14 @@ class Loop:
             "bytes": book.meter.as_plain(),
             "failures": {**kept.failures, **scores.failures, **drawn.failures, **copied.failures},
         }
+
+    def served_scores(self, state: Any, book: Book) -> dict[str, Mapping[str, Any]]:
+        """By client, what the last round found for the adapter that is served at the end too: not to be scored twice.
+
+        Without a published adapter everybody scored an adapter of their own, which is not the one that is served.
+        """
+        last = book.scores if book.round and self.form.adapters(state) else ()
+        return {s["client"]: s for s in last if s["round"] == book.round}
 
     async def other_wishes(self, cohort: RoundCohort) -> dict[str, Any]:
         """How well each kind of wish finds the true groups, where both are known."""

@@ -123,6 +123,8 @@ class Pictures(Settings):
         steps: denoising steps.
         guidance: scale of classifier-free guidance.
         hybrids: whether mixes of pairs of clusters are drawn.
+        people: whether each client draws with what it keeps; else the page shows the server's drawing of what was
+            served.
         every: rounds between pictures drawn during training.
     """
 
@@ -130,6 +132,7 @@ class Pictures(Settings):
     steps: int = Field(16, ge=1)
     guidance: float = Field(3.0, ge=1)
     hybrids: bool = True
+    people: bool = True
     every: int = Field(1, ge=1)
 
 

@@ -12,6 +12,7 @@ import pytest
 from coterie.core.errors import UserError
 from coterie.report import make_report
 from coterie.report.page import embedded
+from coterie.report.read import read_run
 
 PEOPLE = {"ada": "neon", "bo": "pixel", "cleo": "neon", "dov": "pixel"}
 SECTIONS = ("people", "near", "hybrids", "curves", "left", "numbers", "limits")
@@ -192,6 +193,18 @@ def test_a_folder_that_is_no_run_is_an_error_in_words(tmp_path, write_run):
 
 def test_the_same_folder_gives_the_same_page(run):
     assert page_of(run) == page_of(run)
+
+
+def test_who_drew_nothing_is_shown_what_the_server_drew_of_the_same_adapter(run):
+    before = page_of(run)
+    for drawn in (run / "sites").glob("*/pictures/final"):
+        shutil.rmtree(drawn)
+    arm, _ = read_run(run)
+    for client, cluster in arm.clusters.items():
+        theirs, servers = arm.kept_pictures(client), arm.server_pictures(cluster)
+        assert len(theirs) == 3
+        assert all((a == b).all() for a, b in zip(theirs, servers, strict=True))
+    assert page_of(run) != before
 
 
 def test_a_grid_of_hybrids_stays_narrow(run):
