@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 
 def main() -> None:
@@ -14,11 +15,25 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    import typer
+
     from coterie.cli.app import app
     from coterie.core.errors import UserError
 
+    wrong_words: Any = typer.BadParameter.__bases__[0]  # typer has no public name for what all wrong options raise
     try:
-        app()
+        code = app(prog_name="coterie", standalone_mode=False)
+        if code:
+            sys.exit(code)
+    except wrong_words as error:
+        if not sys.argv[1:] or type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # the help itself
+        else:
+            where = error.ctx.command_path if error.ctx else "coterie"
+            said = " ".join(error.format_message().split()).rstrip(".").replace(". Did", "; did")
+            see = f"{'' if said.endswith('?') else ';'} see: {where} --help"
+            print(f"error: {said[:1].lower()}{said[1:]}{see}", file=sys.stderr)
+        sys.exit(2)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

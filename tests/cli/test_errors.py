@@ -43,6 +43,26 @@ def complaint(result):
 
 
 @pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("rum",), "error: no such command 'rum'"),
+        (("run", "--ste", "a=1"), "error: no such option: --ste"),
+        (("show",), "error: missing argument 'RUN'; see: coterie show --help"),
+        (("generate", "x", "--prompt", "a", "-n", "0"), "error: invalid value for '-n': "),
+        (("recipe", "shwo"), "error: no such command 'shwo'"),
+    ],
+)
+def test_a_word_that_no_command_knows(coterie, words, wanted):
+    assert complaint(coterie(*words)).lower().startswith(wanted.lower())
+
+
+def test_no_word_at_all_is_answered_with_help(coterie):
+    code, out, err = coterie()
+    assert code == 2
+    assert "Usage: coterie" in out + err
+
+
+@pytest.mark.parametrize(
     ("text", "wanted"),
     [
         ("rounds = 3 4", "mine.toml: not TOML"),

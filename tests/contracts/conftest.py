@@ -110,7 +110,7 @@ class World:
     def final(self):
         """All that must be equal after a resume: state, memories, adapters."""
         loop = self.loop()
-        state, book = loop.folder.load(self.form, loop.terms.header, (LAYOUT,))
+        state, book, _ = loop.folder.load(self.form, loop.terms.header, (LAYOUT,))
         files = {str(p.relative_to(self.path)): _numbers(p) for p in self.path.glob("**/adapters/**/*.safetensors")}
         memories = {
             client: _plain(SiteMemory(self.path / "sites" / client / "memory").read(version))

@@ -123,7 +123,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "narrower":
         return f"memory ran out: going on with {fields['width']} in one pass, and with blocks computed twice if need be"
     if event == "resumed":
-        return f"{control}going on after round {fields['round']}"
+        newer = "".join(f"; skipped, as it cannot be read: {reason}" for reason in fields["broken"])
+        return f"{control}going on after round {fields['round']}{newer}"
     if event == "client_failed":
         return f"{control}{fields['client']} failed in round {fields['round']}: {fields['reason']}"
     if event == "round_done":

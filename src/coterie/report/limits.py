@@ -48,7 +48,9 @@ def went_wrong(arm: Arm, control: Arm | None) -> list[str]:
         for client, reason in sorted((run.results.get("failures") or {}).items()):
             if client not in told:
                 items.append(f"{before}{client} failed at the end: {reason}")
-        items += [f"{before}stopped, then resumed after round {e.get('round')}" for e in _resumed(run)]
+        for event in _resumed(run):
+            items.append(f"{before}stopped, then resumed after round {event.get('round')}")
+            items += [f"{before}a damaged checkpoint was skipped: {reason}" for reason in event.get("broken", ())]
         if lost := wasted(run):
             items.append(f"{before}{size(lost)} crossed in attempts whose results were never used")
         if not run.finished:

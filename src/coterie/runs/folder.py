@@ -95,8 +95,8 @@ class RunFolder:
         for old in self._checkpoints()[2:]:
             old.unlink()
 
-    def load(self, form: Form, header: Header, layouts: Iterable[Layout]) -> tuple[Any, Book] | None:
-        """The newest good checkpoint, or None if there is none at all.
+    def load(self, form: Form, header: Header, layouts: Iterable[Layout]) -> tuple[Any, Book, list[str]] | None:
+        """The newest good checkpoint and what is wrong with newer ones, or None if there is none at all.
 
         Raises:
             UserError: if there are checkpoints and none can be read, or they belong to another recipe or backbone.
@@ -106,15 +106,17 @@ class RunFolder:
             try:
                 found, tree = unpack(path.read_bytes(), layouts)
             except (BadMessage, OSError) as error:
-                broken.append(f"{path}: {error}")
+                broken.append(f"{path.name}: {error}")
                 continue
             for what in ("recipe", "backbone"):
                 theirs, wanted = getattr(found, what), getattr(header, what)
                 if theirs != wanted:
                     raise UserError(f"{path}: the checkpoint belongs to {what} {theirs}, here is {wanted}")
-            return form.restore(tree["state"]), Book.from_plain(tree["book"])
+            return form.restore(tree["state"]), Book.from_plain(tree["book"]), broken
         if broken:
-            raise UserError(f"no checkpoint can be read: {broken[0]}; start anew with --out DIR")
+            raise UserError(
+                f"{self.server / 'checkpoints'}: no checkpoint can be read; {broken[0]}; start anew with --out DIR"
+            )
         return None
 
     def publish(self, adapters: dict[str, Adapter]) -> None:

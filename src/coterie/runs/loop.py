@@ -54,9 +54,9 @@ class Loop:
     async def play(self) -> dict[str, Any]:
         """Enrols, trains all rounds that are not yet done, and finishes; returns what ``results.json`` holds."""
         saved = self.folder.load(self.form, self.terms.header, self.terms.layouts)
-        state, book = saved or (await self.form.init(self.start), Book())
+        state, book, broken = saved or (await self.form.init(self.start), Book(), [])
         if saved:
-            self.tell("resumed", round=book.round)
+            self.tell("resumed", round=book.round, broken=broken)
         while book.round < self.recipe.rounds:
             state, book = await self.one_round(state, book)
         return await self.finish(state, book)

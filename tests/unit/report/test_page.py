@@ -106,7 +106,7 @@ def test_missing_pieces_are_left_out(run):
 def test_what_went_wrong_is_told(run):
     events = [
         {"event": "client_failed", "client": "bo", "round": 1, "reason": "<b>power</b>"},
-        {"event": "resumed", "round": 1},
+        {"event": "resumed", "round": 1, "broken": ["round-0002.safetensors: too short"]},
     ]
     with open(run / "server" / "journal.jsonl", "a") as file:
         file.write("\n" + "".join(json.dumps(e) + "\n" for e in events))
@@ -118,6 +118,7 @@ def test_what_went_wrong_is_told(run):
     page = page_of(run).replace("\u00a0", " ")
     assert "bo failed in round 1: &lt;b&gt;power&lt;/b&gt;" in page
     assert "resumed after round 1" in page
+    assert "a damaged checkpoint was skipped: round-0002.safetensors: too short" in page
     assert "9 kB crossed in attempts" in page
     assert "Look closely at bo (8 of 8" in page
 
