@@ -1,11 +1,12 @@
 """The same laws for every form on the shelf, with everything real but the model."""
 
+import errno
 import itertools
 
 import pytest
 import torch
 
-from coterie.core.errors import UserError
+from coterie.core.errors import Halted, UserError
 from coterie.engines import disk
 from coterie.federation.shelves import AGGREGATORS, FORMS
 from coterie.models.peft_files import read_peft
@@ -212,3 +213,23 @@ def test_bytes_are_counted_both_ways_and_by_purpose(world):
     assert len(train) == 3 * 2 * 2
     assert all(numbers < row[6] < numbers + 2000 for row in train)
     assert {row[4] for row in rows} == {"train", "evaluate", "keep"}
+
+
+def test_a_full_disk_stops_the_run_and_blames_nobody(world, monkeypatch):
+    """One line says so; what finished is there, and the run goes on once there is room."""
+    w = world("clustered", {"grouping": "oracle"})
+    w.play()
+    broken, rename, writes = world.again(w), disk.os.replace, itertools.count()
+
+    def full(source, target):
+        if next(writes) > 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(disk.os, "replace", full)
+    with pytest.raises(Halted, match="the disk is full"):
+        broken.play()
+    assert "client_failed" not in [event for event, _ in broken.events]
+    monkeypatch.setattr(disk.os, "replace", rename)
+    broken.play()
+    assert broken.final() == w.final()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coterie.core.errors import Interrupted, UserError
+from coterie.core.errors import Halted, Interrupted, UserError
 
 app = typer.Typer(
     name="coterie",
@@ -83,6 +83,8 @@ def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_jso
                 start(recipe, path, heard.tell, heard.progress)
         except KeyboardInterrupt as stop:
             raise Interrupted(f"stopped; finished rounds are saved, go on with: coterie run --resume {path}") from stop
+        except Halted as stop:
+            raise UserError(f"{stop}; finished rounds are saved, go on with: coterie run --resume {path}") from stop
         heard.tell("report", path=str(make_report(path)))
 
 

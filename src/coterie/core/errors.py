@@ -12,6 +12,10 @@ class UserError(Exception):
     exit_code = 2
 
 
+class Halted(UserError):
+    """The machine stopped the run, as a full disk does; finished rounds are saved. The command adds how to go on."""
+
+
 class Interrupted(UserError):
     """The user stopped the run; finished work is saved and the message says how to go on."""
 

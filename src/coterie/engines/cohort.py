@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from coterie.core.adapter import Layout
-from coterie.core.errors import UserError
+from coterie.core.errors import Halted, UserError
 from coterie.core.protocols import ClientId, Facts, Half
 from coterie.engines.memory import version_of
 from coterie.engines.replies import ReplyMap
@@ -41,6 +41,13 @@ class ClientFailed(Exception):
 
 class QuorumLost(UserError):
     """Too few clients answered for the round to count."""
+
+
+def raise_halted(answers: Mapping[ClientId, Any]) -> None:
+    """Clients on one machine share its disk: where one found it full, the run stops and no client is to blame."""
+    for answer in answers.values():
+        if isinstance(answer, Halted):
+            raise answer
 
 
 @dataclass(frozen=True)
@@ -105,12 +112,14 @@ class RoundCohort:
 
         Raises:
             QuorumLost: if fewer than the quorum answered.
+            Halted: if the machine stopped the run.
         """
         call, self.call = self.call, self.call + 1
         owner = getattr(half, "__self__", None)
         name = f"{type(owner).__name__}.{half.__name__}"
         visits = {c: self._exchange(c, name, call, inputs[c]) for c in sorted(inputs)}
         answers = await Together(visits)
+        raise_halted(answers)
         failures = {c: str(answer) for c, answer in answers.items() if isinstance(answer, Exception)}
         values = {c: answer for c, answer in answers.items() if c not in failures}
         for client, reason in failures.items():

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from coterie.core.errors import UserError
+from coterie.core.errors import Halted, UserError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -46,7 +46,7 @@ def append_line(path: Path, line: str) -> None:
 def explain(error: OSError, path: Path) -> UserError:
     """What went wrong with a file, and what to do, in one line."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"{path}: the disk is full; free some space and go on with: coterie run --resume DIR")
+        return Halted(f"{path}: the disk is full; free some space")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return UserError(f"{path}: this folder cannot be written; choose another with --out DIR")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Layout
-from coterie.core.errors import UserError
-from coterie.engines.cohort import ClientFailed
+from coterie.core.errors import Halted, UserError
+from coterie.engines.cohort import ClientFailed, raise_halted
 from coterie.engines.site import SiteHost
 from coterie.engines.trampoline import Together, Work, run
 from coterie.engines.workshop import Workshop
@@ -181,9 +181,9 @@ class Workers:
                 if code == -9
                 else f"exit code {code}"
             )
-            raise UserError(f"a worker process ended: {why}; go on with: coterie run --resume DIR") from error
+            raise Halted(f"a worker process ended: {why}") from error
         if "error" in message:
-            raise UserError(message["error"])
+            raise (Halted if message["halted"] else UserError)(message["error"])
         return dict(message)
 
 
@@ -215,7 +215,7 @@ def _work(pipe: Connection, staff: Staff, number: int) -> None:
                 assert side is not None
                 reply = {"answers": run(_answers(side, job), side.workshop.do)}
         except UserError as error:
-            reply = {"error": str(error)}
+            reply = {"error": str(error), "halted": isinstance(error, Halted)}
         try:
             pipe.send_bytes(pack(Header(), reply))
         except OSError:
@@ -231,6 +231,7 @@ async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
         client: side.hosts[client].handle(_as_bytes(blob)) for client, blob in job["visit"].items()
     }
     replies = await Together(visits)
+    raise_halted(replies)
     return {c: {"failed": str(r)} if isinstance(r, Exception) else {"blob": _as_tensor(r)} for c, r in replies.items()}
 
 

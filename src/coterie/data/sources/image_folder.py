@@ -59,7 +59,8 @@ class ImageFolder:
         if not len(table):
             first = f": {skipped[0].name}: {skipped[0].reason}" if skipped else " (.png, .jpg, .webp and the like)"
             help = "; write a .txt beside it, or set caption for all" if skipped[:1] and _mute(skipped[0]) else ""
-            raise UserError(f"{root}: none of its {len(pictures)} pictures can be used{first}{help}")
+            what = f"none of its {len(pictures)} pictures can be used" if pictures else "there is no picture in it"
+            raise UserError(f"{root}: {what}{first}{help}")
         return Table(table.pixels, table.captions, table.columns, skipped)
 
     def _rows(self, root: Path, pictures: list[Path], about: Mapping[Path, dict[str, str]]) -> Iterator[Row]:
