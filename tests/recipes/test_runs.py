@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 
 import pytest
@@ -269,6 +270,25 @@ def test_kill_nine_at_ten_random_moments_costs_nothing(tmp_path):
         clusters = {name: adapter.digest for name, adapter in tree["state"]["clusters"].items()}
         states.append((book.round, memories, clusters, [float(s["loss"].mean()) for s in book.scores]))
     assert states[0] == states[1]
+
+
+def test_ctrl_c_in_the_middle_of_the_workers_work_says_one_line(tmp_path):
+    sets = [*SMALL, "control={}", "form.fit.steps=500", "engine.workers=2"]
+    command = [sys.executable, "-m", "coterie", "run", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [*command, *(a for s in sets for a in ("--set", s))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    for line in process.stdout:
+        if "enrolment" in line:
+            break
+    time.sleep(0.5)  # both workers are training
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.splitlines() == [
+        f"error: stopped; finished rounds are saved, go on with: coterie run --resume {tmp_path / 'run'}"
+    ]
 
 
 def test_the_resolved_recipe_has_no_choice_left(finished):

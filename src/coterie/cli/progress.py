@@ -60,11 +60,16 @@ class PlainLines:
 
 def live_bar(console: Console) -> Progress:
     """The line of every command that takes long: what, how far, a detail, time spent and time left."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class TimeLeft(TimeRemainingColumn):
+        def render(self, task: Task) -> Text:
+            return Text("") if task.total is None else Text("left ") + super().render(task)
 
     return Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=24 if console.width >= 100 else 12),
-        TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}"), TimeElapsedColumn(), TimeLeft(),
         console=console, transient=True,
     )  # fmt: skip
 

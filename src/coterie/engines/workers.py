@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -193,7 +194,10 @@ def _work(pipe: Connection, staff: Staff, number: int) -> None:
     torch.set_num_threads(1)
 
     def progress(kind: str, done: int, total: int) -> None:
-        pipe.send_bytes(pack(Header(), {"progress": [kind, done, total]}))
+        try:
+            pipe.send_bytes(pack(Header(), {"progress": [kind, done, total]}))
+        except OSError:
+            sys.exit()  # the main process was stopped and needs nothing of this any more
 
     side: Staffed | None = None
     while True:
