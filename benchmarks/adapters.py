@@ -23,6 +23,7 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from coterie.bank.bank import Bank
@@ -57,7 +58,7 @@ def ours(folder: Path) -> dict[str, dict[int, float]]:
             if number in near(place):
                 times[name][place].append(seconds)
 
-    for number, adapter in enumerate(made, 1):
+    for number, adapter in enumerate(track(made, "Coterie", console=Console(stderr=True)), 1):
         note(
             "add", number, timed(lambda n=number, a=adapter: held.update({n: Adapter(layout, bank.padded(a).clone())}))
         )
@@ -75,7 +76,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def by_peft(folder: Path) -> dict[str, dict[int, float]]:
-    """Loading is measured beside all adapters that are there already, as a server would."""
+    """An adapter is loaded beside all that are there already, as a server would, after it was taken out once."""
     model = Doodle()
     names = [part.name for part in model.layout(RANK, float(RANK), "all").parts]
     config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=names)
@@ -83,18 +84,20 @@ def by_peft(folder: Path) -> dict[str, dict[int, float]]:
     began = time.perf_counter()
     wrapped: PeftModel = get_peft_model(model.network, config, adapter_name="a1")
     first = time.perf_counter() - began
-    fresh: PeftModel = get_peft_model(Doodle().network, config, adapter_name="other")
     wanted = {number for place in PLACES for number in near(place)}
-    for number in range(1, TOTAL + 1):
+    for number in track(range(1, TOTAL + 1), "PEFT", console=Console(stderr=True)):
         name = f"a{number}"
         seconds = timed(lambda n=name: wrapped.add_adapter(n, config)) if number > 1 else first
         if number not in wanted:
-            fresh.add_adapter(f"l{number}", config)
             continue
         noted = {"add": seconds, "activate": timed(lambda n=name: wrapped.set_adapter(n))}
         place = folder / f"peft-{number}"
         noted["save"] = timed(lambda p=place, n=name: wrapped.save_pretrained(p, selected_adapters=[n]))
-        noted["load"] = timed(lambda p=place, n=name: fresh.load_adapter(p / n, f"l{n}"))
+        if number == 1:
+            wrapped.add_adapter("other", config)  # PEFT's model cannot be without any
+            wrapped.set_adapter("other")
+        wrapped.delete_adapter(name)
+        noted["load"] = timed(lambda p=place, n=name: wrapped.load_adapter(p / n, n))
         for operation, value in noted.items():
             for at in PLACES:
                 if number in near(at):
