@@ -1,16 +1,17 @@
 """A whole federated job: 100 clients, 10 a round, doodle, LoRA of rank 8; Coterie and what one would write instead.
 
-    python benchmarks/end_to_end.py [--rounds 4] [--dtype fp32|bf16]
+    python benchmarks/end_to_end.py [--rounds 4] [--dtype fp32|bf16] [--flower PYTHON]
 
 - ``coterie``: ``fedavg`` in one process, everything on: bytes packed, coded and counted, a journal, a checkpoint for
   each round.
 - ``peft+``: an honest loop in one process: one resident PEFT model, the round's adapter copied in, AdamW and clipping
   for each client, factors averaged, the result saved each round; the plain attention that Coterie uses.
 - ``peft``: the same with attention as shipped.
+- ``flower``, ``flower, cached``: ``end_to_end_flower.py``, with the interpreter of an environment that has Flower.
 
 Each in a process of its own with one thread, on the same pictures (noise, 8 a client; what they show does not matter
-here). Wall seconds of the rounds, drawings and evaluation left out of both; the peak of resident memory of the process.
-The last line is one JSON object.
+here). Seconds of the rounds, drawings and evaluation left out of all: of the processor where one process does it all,
+and of the clock; the peak of resident memory of the process. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +34,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 CLIENTS, COHORT, PICTURES, STEPS, BATCH, RANK = 100, 10, 8, 16, 8, 8
 ARMS = ("coterie", "peft+", "peft")
+FLOWER = ("flower", "flower, cached")
 
 
 def pictures(folder: Path) -> Path:
@@ -48,8 +52,22 @@ def pictures(folder: Path) -> Path:
     return folder
 
 
-def through_coterie(data: Path, rounds: int, dtype: str) -> list[float]:
-    """Seconds of each round, by the journal."""
+class Watch:
+    """Seconds of the clock and of this process, a round at a time."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+
+    def begin(self) -> None:
+        self.began = time.perf_counter(), time.process_time()
+
+    def end(self) -> None:
+        self.wall.append(time.perf_counter() - self.began[0])
+        self.cpu.append(time.process_time() - self.began[1])
+
+
+def through_coterie(data: Path, rounds: int, dtype: str, watch: Watch) -> None:
     from coterie.runs.recipe import make_recipe
     from coterie.runs.run import start
 
@@ -65,18 +83,18 @@ def through_coterie(data: Path, rounds: int, dtype: str) -> list[float]:
         },
         "benchmark",
     )  # fmt: skip
-    seconds: list[float] = []
 
     def tell(event: str, **fields: object) -> None:
+        if event == "round_started" and fields["round"]:
+            watch.begin()
         if event == "round_done" and fields["round"]:
-            seconds.append(float(str(fields["seconds"])))
+            watch.end()
 
     with tempfile.TemporaryDirectory() as place:
         start(recipe, Path(place) / "run", tell)
-    return seconds
 
 
-def through_peft(data: Path, rounds: int, dtype: str, plain: bool) -> list[float]:
+def through_peft(data: Path, rounds: int, dtype: str, plain: bool, watch: Watch) -> None:
     import numpy as np
     import torch
     from diffusers.models.attention_processor import AttnProcessor2_0
@@ -101,10 +119,10 @@ def through_peft(data: Path, rounds: int, dtype: str, plain: bool) -> list[float
         pixels = np.stack([np.asarray(Image.open(file)) for file in files])
         people.append(model.prepare(pixels, [file.with_suffix(".txt").read_text() for file in files]))
     served = [p.detach().clone().float() for p in parameters]
-    rng, seconds = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
         for round_number in range(rounds):
-            began = time.perf_counter()
+            watch.begin()
             total = [torch.zeros_like(p, dtype=torch.float64) for p in served]
             for client in rng.choice(CLIENTS, COHORT, replace=False):
                 with torch.no_grad():
@@ -121,27 +139,47 @@ def through_peft(data: Path, rounds: int, dtype: str, plain: bool) -> list[float
                     sum_ += parameter.detach().double() / COHORT
             served = [t.float() for t in total]
             save_file({str(i): t for i, t in enumerate(served)}, Path(place) / f"{round_number}.safetensors")
-            seconds.append(time.perf_counter() - began)
-    return seconds
+            watch.end()
 
 
-def play(arm: str, data: Path, rounds: int, dtype: str) -> dict[str, object]:
+def play(arm: str, data: Path, rounds: int, dtype: str) -> dict[str, Any]:
+    watch = Watch()
     if arm == "coterie":
-        seconds = through_coterie(data, rounds, dtype)
+        through_coterie(data, rounds, dtype, watch)
     else:
-        seconds = through_peft(data, rounds, dtype, arm == "peft+")
-    return {
-        "arm": arm,
-        "dtype": dtype,
-        "seconds": seconds,
-        "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-    }
+        through_peft(data, rounds, dtype, arm == "peft+", watch)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"arm": arm, "dtype": dtype, "seconds": watch.wall, "cpu_seconds": watch.cpu, "peak_kib": peak}
+
+
+def through_flower(python: str, arm: str, data: Path, rounds: int, dtype: str) -> dict[str, Any]:
+    own = [python, str(Path(__file__).with_name("end_to_end_flower.py")), "--data", str(data), "--dtype", dtype]
+    more = ["--rounds", str(rounds), *(["--cached"] if "cached" in arm else [])]
+    made = subprocess.run([*own, *more], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return {"arm": arm, "dtype": dtype, **json.loads(made.stdout.splitlines()[-1])}
+
+
+def through_itself(arm: str, data: Path, rounds: int, dtype: str) -> dict[str, Any]:
+    own = [sys.executable, __file__, "--arm", arm, "--data", str(data), "--dtype", dtype, "--rounds", str(rounds)]
+    made = subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(json.loads(made.stdout.splitlines()[-1]))
+
+
+def line(row: dict[str, Any], first: dict[str, Any]) -> str:
+    """A row in words, with its ratio to Coterie's."""
+    parts = [f"{row['dtype']}  {row['arm']:<15}"]
+    for key, what in (("seconds", "s a round"), ("cpu_seconds", "s of processor time")):
+        if key in row:
+            middle = statistics.median(row[key])
+            parts.append(f"{middle:7.2f} {what} ({middle / statistics.median(first[key]):4.2f} x)")
+    return "   ".join([*parts, *([f"{row['peak_kib'] / 1024:6.0f} MiB"] if "peak_kib" in row else [])])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--dtype", choices=["fp32", "bf16"], action="append")
+    parser.add_argument("--flower", metavar="PYTHON", help="interpreter of an environment with Flower and Coterie")
     parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -153,21 +191,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         data = pictures(Path(place) / "people")
         for dtype in dtypes:
-            for arm in ARMS:
-                own = [sys.executable, __file__, "--arm", arm, "--data", str(data), "--dtype", dtype]
-                made = subprocess.run(
-                    [*own, "--rounds", str(options.rounds)], check=True, stdout=subprocess.PIPE, text=True
-                )
-                found.append(json.loads(made.stdout.splitlines()[-1]))
-                row = found[-1]
-                middle = sorted(row["seconds"])[len(row["seconds"]) // 2]
-                first = next(r for r in found if r["dtype"] == dtype)
-                times = middle / sorted(first["seconds"])[len(first["seconds"]) // 2]
-                print(
-                    f"{dtype}  {arm:<8} {middle:7.2f} s a round   {times:4.2f} x coterie's   "
-                    f"{row['peak_kib'] / 1024:6.0f} MiB",
-                    flush=True,
-                )
+            for arm in (*ARMS, *(FLOWER if options.flower else ())):
+                if arm in FLOWER:
+                    row = through_flower(options.flower, arm, data, options.rounds, dtype)
+                else:
+                    row = through_itself(arm, data, options.rounds, dtype)
+                found.append(row)
+                print(line(row, next(r for r in found if r["dtype"] == dtype)), flush=True)
     print(json.dumps({"benchmark": "end_to_end", "clients": CLIENTS, "cohort": COHORT, "rows": found}))
 
 

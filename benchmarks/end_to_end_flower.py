@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import time
@@ -129,7 +130,7 @@ def main() -> None:
         num_supernodes=CLIENTS,
         backend_config={"client_resources": {"num_cpus": os.cpu_count() or 1, "num_gpus": 0.0}},  # one actor
     )
-    print(json.dumps({"seconds": [b - a for a, b in zip(begun, begun[1:], strict=False)][1:]}))
+    print(json.dumps({"seconds": [b - a for a, b in itertools.pairwise(begun)][1:]}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -147,7 +148,8 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
     backbone = load_backbone(recipe)
     # a graphics card has its memory for itself
     share = memory // processes - (PROCESS_BYTES if engine.device == "cpu" else 0)
-    each = min(engine.width or num_clients, -(-num_clients // processes))
+    joining = math.ceil(recipe.cohort.share * num_clients)  # a round's slots; idle ones would cost as much as busy ones
+    each = min(engine.width or joining, math.ceil(joining / processes))
     layout = recipe.method.layout(backbone)
     choices = {"auto": (False, True), "on": (True,), "off": (False,)}[getattr(recipe.backbone, "checkpointing", "off")]
     plan = plan_for(share, backbone, layout, recipe.form.fit.batch, each, choices)
