@@ -6,8 +6,9 @@ The largest values of a column are written out as folders of PNG and caption (a 
 Both train doodle's attention and convolutions at rank 8 in float32 or bfloat16 as this machine does best, with the same
 steps, rate, pictures held out and noise levels. ``coterie`` is the whole command with its pictures and report, once
 with one process and once with workers; ``peft`` is one process that loads the model once, with the plain attention that
-Coterie uses, and only trains and measures. Wall seconds of everything after the imports, the peak of resident memory of
-the largest process, and the mean share of held-out loss removed. The last line is one JSON object.
+Coterie uses, and only trains and measures. Seconds of everything after the imports, by the clock and of the processor,
+and of the clock without drawing and the report (``rounds``); the peak of resident memory of the largest process, and
+the mean share of held-out loss removed. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -60,20 +61,27 @@ def recipe_of(homes: list[Path], steps: int, workers: int):
 
     return training_recipe(
         homes, "doodle", steps, RANK, BATCH, (), HELD_OUT,
-        [f"engine.workers={workers}", f"evaluation.levels={LEVELS}", f"form.fit.rate={RATE}"],
+        [f"engine.workers={workers}", "pictures.every=1000", f"evaluation.levels={LEVELS}", f"form.fit.rate={RATE}"],
     )  # fmt: skip
 
 
-def by_coterie(homes: list[Path], steps: int, workers: int) -> dict[str, float]:
+def by_coterie(homes: list[Path], steps: int, workers: int) -> tuple[dict[str, float], float]:
     from coterie.report import make_report
     from coterie.runs.run import start
 
+    began, finishing = time.perf_counter(), 0.0
+
+    def tell(event: str, **_: object) -> None:
+        nonlocal finishing
+        if event == "finishing":
+            finishing = time.perf_counter()
+
     with tempfile.TemporaryDirectory() as place:
-        results = start(recipe_of(homes, steps, workers), Path(place) / "run")
+        results = start(recipe_of(homes, steps, workers), Path(place) / "run", tell)
         make_report(Path(place) / "run")
     base = {s["client"]: s["loss"] for s in results["history"] if s["adapter"] == "base" and s["test"] == "own"}
     after = {s["client"]: s["loss"] for s in results["final"] if s["adapter"] == "personal" and s["test"] == "own"}
-    return {client: 1 - after[client] / base[client] for client in base}
+    return {client: 1 - after[client] / base[client] for client in base}, finishing - began
 
 
 def by_peft(homes: list[Path], steps: int) -> dict[str, float]:
@@ -121,10 +129,16 @@ def by_peft(homes: list[Path], steps: int) -> dict[str, float]:
 
 def play(arm: str, homes: list[Path], steps: int) -> dict[str, object]:
     began = time.perf_counter()
-    removed = by_peft(homes, steps) if arm == "peft" else by_coterie(homes, steps, 0 if "one" in arm else -1)
+    if arm == "peft":
+        removed = by_peft(homes, steps)
+        rounds = time.perf_counter() - began
+    else:
+        removed, rounds = by_coterie(homes, steps, 0 if "one" in arm else -1)
     seconds = time.perf_counter() - began
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(u.ru_utime + u.ru_stime for u in used)
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"arm": arm, "seconds": seconds, "peak_kib": peak, "removed": removed}
+    return {"arm": arm, "seconds": seconds, "rounds": rounds, "cpu_seconds": cpu, "peak_kib": peak, "removed": removed}
 
 
 def main() -> None:
@@ -149,7 +163,10 @@ def main() -> None:
             row = found[-1]
             mean = sum(row["removed"].values()) / len(row["removed"])
             print(
-                f"{arm:<22} {row['seconds']:7.1f} s  {row['peak_kib'] / 1024:6.0f} MiB  removed {mean:.3f}", flush=True
+                f"{arm:<22} {row['seconds']:7.1f} s  rounds {row['rounds']:7.1f} s  "
+                f"processor {row['cpu_seconds']:7.1f} s  "
+                f"{row['peak_kib'] / 1024:6.0f} MiB  removed {mean:.3f}",
+                flush=True,
             )
     print(json.dumps({"benchmark": "folders", "steps": options.steps, "rows": found}))
 
