@@ -247,18 +247,31 @@ def export(
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="A LoRA file, or a folder in PEFT's layout.")],
-    out: Annotated[Path, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")],
+    out: Annotated[Path | None, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A finished run, of which --client keeps it from now on.")
+    ] = None,
+    client: Annotated[str | None, typer.Option(help="With --into: whose it becomes.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Also if that client keeps one of its own.")] = False,
     backbone: Annotated[
-        str, typer.Option(help="That it is for: a name, or a pipeline's folder, file or id.")
-    ] = "doodle",
+        str | None,
+        typer.Option(help="That it is for: a name, or a pipeline's folder, file or id; else doodle, or the run's."),
+    ] = None,
     allow_unmatched: Annotated[bool, typer.Option(help="Leave out tensors of no layer.")] = False,
 ) -> None:
     """Read a LoRA file of PEFT, diffusers, kohya or ComfyUI; say what did not fit and what was left behind."""
-    from coterie.runs.exchange import backbone_named, import_adapter
+    if (out is None) == (into is None) or (into is None) != (client is None) or (replace and into is None):
+        raise UserError("wanted either --out FOLDER, or --into RUN --client NAME (and --replace, if need be)")
+    from coterie.runs.exchange import backbone_named, import_adapter, import_into
 
-    got = import_adapter(file, backbone_named(backbone), out, allow_unmatched)
+    if into is not None and client is not None:
+        settings = None if backbone is None else backbone_named(backbone)
+        got, where = import_into(file, into, client, settings, allow_unmatched, replace), f"{into}: {client}"
+    else:
+        assert out is not None
+        got, where = import_adapter(file, backbone_named(backbone or "doodle"), out, allow_unmatched), str(out)
     layout = got.adapter.layout
-    typer.echo(f"{out}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
+    typer.echo(f"{where}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
     if got.unmatched:
         typer.echo(f"left out, of no layer of the backbone: {', '.join(got.unmatched)}")
     if got.stripped:

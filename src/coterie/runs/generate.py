@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError, nearest
 from coterie.engines.disk import write_bytes
+from coterie.models.adapter_files import adaptable
 from coterie.models.peft_files import read_peft
 from coterie.models.png import png_bytes, sheet
+from coterie.runs.alike import aligned, at_rank, largest_rank
 from coterie.runs.folder import RunFolder, open_run
 from coterie.runs.recipe import read_recipe
 
+KEPT = ("imported", "personal", "served")  # folders of what a person keeps; the first that is there is used
 LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
 
 
@@ -36,10 +39,13 @@ class Wanted:
 
 
 def adapter_folders(folder: RunFolder) -> dict[str, Path]:
-    """Where adapters lie, by the name they are asked for: the server's own, then what each person keeps."""
+    """Where adapters lie, by the name they are asked for: the server's own, then what each person keeps.
+
+    What a person was given with ``coterie import --into`` comes before what was trained.
+    """
     found = {p.name: p for p in sorted((folder.server / "adapters").glob("*")) if p.is_dir()}
     for site in sorted((folder.path / "sites").glob("*")):
-        kept = [site / "adapters" / name for name in ("personal", "served")]
+        kept = [site / "adapters" / name for name in KEPT]
         for path in kept:
             if path.is_dir():
                 found.setdefault(site.name, path)
@@ -78,11 +84,17 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
     names = _names(wanted)
     backbone = load_backbone(recipe)
     mix = tuple((adapter_of(folder, name, backbone.digest), weight) for name, weight in names)
-    bank = Bank(backbone, recipe.method.layout(backbone), recipe.engine.width)
+    made_by = ", ".join(f"{adapter.digest} x {weight:g}" for adapter, weight in mix) or "none"
+    layout = recipe.method.layout(backbone)
+    if any(adapter.layout != layout for adapter, _ in mix):  # an imported one has layers and ranks of its own
+        layers, adapters = adaptable(backbone.network), [adapter for adapter, _ in mix]
+        mix = tuple((aligned(adapter, adapters, layers), weight) for adapter, weight in mix)
+        layout = at_rank(mix[0][0].layout, max(largest_rank(adapter) for adapter, _ in mix))
+    bank = Bank(backbone, layout, recipe.engine.width)
     requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance) for i in range(wanted.n)]
     notes = {
         "coterie:backbone": backbone.digest,
-        "coterie:adapters": ", ".join(f"{a.digest} x {w:g}" for a, w in mix) or "none",
+        "coterie:adapters": made_by,
         "coterie:steps": str(wanted.steps),
         "coterie:guidance": f"{wanted.guidance:g}",
         **({"coterie:prompt": wanted.prompt} if wanted.note_prompt else {}),
