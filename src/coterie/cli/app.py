@@ -200,11 +200,17 @@ def doctor(
 
 @app.command()
 def adapters(run: RunArgument, format: Format = "table") -> None:
-    """List the adapters of a run: the server's and those that people keep."""
+    """List the adapters of a run: the server's and those that people keep.
+
+    One that cannot be read has its reason beside it. The exit code is 0 while any can be read, and 2 if none can.
+    """
     from coterie.cli.tables import print_rows
     from coterie.runs.generate import adapter_rows
 
-    print_rows(adapter_rows(run), format, "This run has no adapters yet.")
+    rows = adapter_rows(run)
+    print_rows(rows, format, "This run has no adapters yet.", rare=["problem"])
+    if rows and all(row["problem"] for row in rows):
+        raise UserError(f"{run}: none of its {len(rows)} adapters can be read")
 
 
 @app.command()

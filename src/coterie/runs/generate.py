@@ -53,20 +53,24 @@ def adapter_folders(folder: RunFolder) -> dict[str, Path]:
 
 
 def adapter_rows(path: Path) -> list[dict[str, Any]]:
-    """One row for every adapter of a run."""
+    """One row for every adapter of a run; of one that cannot be read, ``problem`` says why and its facts are None."""
     folder = open_run(path)
     rows = []
     for name, where in adapter_folders(folder).items():
-        adapter = read_peft(where)
-        num_bytes = (where / "adapter_model.safetensors").stat().st_size
         kind = "server" if folder.server in where.parents else where.name
-        rows.append(
-            {
-                "name": name, "kind": kind, "parameters": adapter.layout.size, "bytes": num_bytes,
-                "backbone": adapter.layout.backbone, "digest": adapter.digest, "folder": str(where),
-            }
-        )  # fmt: skip
+        row = {"name": name, "kind": kind, **dict.fromkeys(_FACTS), "folder": str(where), "problem": None}
+        try:
+            adapter = read_peft(where)
+            num_bytes = (where / "adapter_model.safetensors").stat().st_size
+            facts = (adapter.layout.size, num_bytes, adapter.layout.backbone, adapter.digest)
+            row |= dict(zip(_FACTS, facts, strict=True))
+        except UserError as error:
+            row["problem"] = str(error)
+        rows.append(row)
     return rows
+
+
+_FACTS = ("parameters", "bytes", "backbone", "digest")
 
 
 def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, str]]:
