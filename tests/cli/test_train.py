@@ -31,6 +31,8 @@ def test_every_folder_becomes_an_adapter_that_moved(typed, folders):
     code, said, _ = typed("train", "ann", "ben", "--trigger", "ben=zwx", *TINY, "--out", "run")
     assert code == 0
     assert "report: run/server/report.html" in said
+    told = [line.split("  ")[1].split(":")[0].split(" in ")[0] for line in said.splitlines()]
+    assert told[-4:] == ["round 2", "finishing", "done", "report"]
     adapters = [read_peft(folders / "run" / "sites" / name / "adapters" / "personal") for name in ("ann", "ben")]
     assert adapters[0].row.ne(adapters[1].row).any()
     page = (folders / "run" / "server" / "report.html").read_text()
