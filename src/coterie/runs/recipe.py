@@ -226,7 +226,16 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
     for one in filter(None, (recipe, control_of(recipe))):
         _require_sums(one, where)
+        _require_different_sinks(one, where)
     return recipe
+
+
+def _require_different_sinks(recipe: Recipe, where: str) -> None:
+    """Two of one tool would write one state file and bear one key there."""
+    names = [shelf_name(sink) for sink in recipe.sinks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: sinks: {twice} is there {names.count(twice)} times; wanted each tool once")
 
 
 def _require_sums(recipe: Recipe, where: str) -> None:
