@@ -42,6 +42,13 @@ def test_every_folder_becomes_an_adapter_that_moved(typed, folders):
     assert typed("train", "ann", *TINY, "--held-out", "0", "--out", "all")[0] == 0
 
 
+def test_a_recipe_that_is_written_elsewhere_finds_its_folders(typed, folders):
+    (folders / "deep" / "er").mkdir(parents=True)
+    assert typed("new", "ann", "--out", "deep/er/mine.toml")[0] == 0
+    assert 'paths = ["../../ann"' in " ".join((folders / "deep/er/mine.toml").read_text().split()).replace("[ ", "[")
+    assert typed("data", "check", "deep/er/mine.toml")[0] == 0
+
+
 def test_the_recipe_that_is_written_says_the_same_and_runs(typed, folders):
     assert typed("new", "ann", "ben", *TINY[:2], *TINY[8:], "--out", "mine.toml")[0] == 0
     assert 'name = "folders"' in (folders / "mine.toml").read_text()

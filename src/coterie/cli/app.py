@@ -136,13 +136,13 @@ def new(
 ) -> None:
     """Write what `coterie train` does as a recipe with every key explained, to be changed and run."""
     from coterie.engines.disk import write_bytes
-    from coterie.runs.recipe import annotated_toml
+    from coterie.runs.recipe import annotated_toml, for_folder
     from coterie.runs.train import training_recipe
 
     if out.exists():
         raise UserError(f"{out}: is there already; choose another name with --out FILE")
     made = training_recipe(folders, backbone, triggers=trigger or (), sets=sets or ())
-    write_bytes(out, annotated_toml(made).encode())
+    write_bytes(out, annotated_toml(for_folder(made, out.parent)).encode())
     typer.echo(f"{out}: look at it, change it, then: coterie run {out}")
 
 

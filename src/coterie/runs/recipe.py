@@ -16,11 +16,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from coterie.core.errors import UserError
+from coterie.core.place import Place
 from coterie.core.protocols import Form
 from coterie.core.shelf import Problems, neighbours, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
+from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
 
@@ -152,7 +154,8 @@ class Recipe(Settings):
         data: whose pictures.
         backbone: the frozen model.
         method: what is trained.
-        start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one.
+        start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one. Like every path,
+            in a recipe file it is seen from that file, with ``--set`` from where the command is typed.
         codec: how adapters are written on the wire.
         cohort: who takes part.
         engine: where it runs.
@@ -169,7 +172,7 @@ class Recipe(Settings):
     data: Data = Data()
     backbone: Annotated[BackboneSettings, BACKBONES] = Field(default_factory=lambda: BACKBONES.build("doodle"))
     method: Annotated[Method, METHODS] = Field(default_factory=lambda: METHODS.build("lora"))
-    start: str = ""
+    start: Annotated[str, Place()] = ""
     codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
     cohort: Rounds = Rounds()
     engine: Engine = Engine()
@@ -185,6 +188,8 @@ class Recipe(Settings):
 
 def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
     """The recipe of a file, or the embedded quick start, with ``a.b=c`` settings laid over it.
+
+    Relative paths in the file are seen from the file's folder, those in settings from the working directory.
 
     Raises:
         UserError: with the file, the key, what is wrong and the nearest right name.
@@ -206,7 +211,19 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from error
+    if path is not None:
+        plain = moved(plain, Recipe, seen_from(path.parent))
     return with_sets(plain, where, sets)
+
+
+def with_whole_paths(recipe: Recipe) -> Recipe:
+    """The same recipe, to be read from anywhere."""
+    return make_recipe(moved(as_plain(recipe), Recipe, whole), "recipe")
+
+
+def for_folder(recipe: Recipe, folder: Path) -> Recipe:
+    """The same recipe with its relative paths as a file in a folder has to hold them."""
+    return make_recipe(moved(as_plain(recipe), Recipe, relative_to(folder)), "recipe")
 
 
 def with_sets(plain: dict[str, Any], where: str, sets: Iterable[str] = ()) -> Recipe:

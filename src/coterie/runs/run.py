@@ -42,6 +42,7 @@ from coterie.runs.recipe import (
     digest_of,
     make_recipe,
     read_recipe,
+    with_whole_paths,
 )
 from coterie.runs.sink import Opening
 
@@ -82,6 +83,7 @@ def start(
         resolved = resolved.model_copy(
             update={"pictures": resolved.pictures.model_copy(update={"prompts": tuple(prompts)})}
         )
+        resolved = with_whole_paths(resolved)
         folder.lock()
         try:
             folder.write("recipe.toml", annotated_toml(resolved))
