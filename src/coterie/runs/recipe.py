@@ -121,7 +121,9 @@ class Pictures(Settings):
     """What is drawn for the report.
 
     Attributes:
-        prompts: fixed captions; empty takes the source's own.
+        prompts: fixed captions, drawn with every adapter; empty takes the source's own.
+        own_prompts: whether each client draws captions of its own pictures instead (held-out ones where there are any),
+            before and after; the captions stay with it. The server then draws only ``prompts``, if any are given.
         steps: denoising steps.
         guidance: scale of classifier-free guidance.
         hybrids: whether mixes of pairs of clusters are drawn.
@@ -131,6 +133,7 @@ class Pictures(Settings):
     """
 
     prompts: tuple[str, ...] = ()
+    own_prompts: bool = False
     steps: int = Field(16, ge=1)
     guidance: float = Field(3.0, ge=1)
     hybrids: bool = True
