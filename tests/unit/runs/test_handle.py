@@ -11,17 +11,10 @@ from PIL import Image
 
 import coterie
 
-TINY = [
-    "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
-    "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "engine.width=2", "engine.workers=0",
-    "data.partition=iid", "data.num_clients=3", "form.grouping.name=single", "method.targets=attention", "control={}",
-    "evaluation.levels=4",
-]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return coterie.run(out=tmp_path_factory.mktemp("api") / "run", sets=TINY)
+def run(tiny, tmp_path_factory):
+    return coterie.run(out=tmp_path_factory.mktemp("api") / "run", sets=tiny)
 
 
 def test_all_names_are_there_and_nothing_else_is_promised():
