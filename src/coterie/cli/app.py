@@ -348,7 +348,7 @@ def pretrain(
     processes: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     loaders: Annotated[int, typer.Option(help="Helper processes that draw pictures.", min=0)] = 0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
 ) -> None:
     """Train the embedded backbone from public drawings."""
     from coterie.cli.progress import pretraining_listener
@@ -368,9 +368,11 @@ def pretrain(
 
 @recipe_app.command("show")
 def recipe_show(
-    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="A TOML file; without one, the quick start.")
+    ] = None,
     sets: Sets = None,
-    format: Format = "toml",
+    format: Annotated[str, typer.Option("--format", help="How to print: toml or json.")] = "toml",
 ) -> None:
     """Print a recipe with every key and what it means."""
     from coterie.runs.recipe import annotated_toml, as_plain, read_recipe

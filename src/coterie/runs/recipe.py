@@ -352,9 +352,9 @@ def digest_of(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(deciding(recipe), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def meanings(thing: Any) -> dict[str, str]:
+def meanings(kind: type[Any]) -> dict[str, str]:
     """One line for each setting of a model or dataclass, from the ``Attributes:`` of its docstring."""
-    text = inspect.getdoc(type(thing)) or ""
+    text = inspect.getdoc(kind) or ""
     _, _, listed = text.partition("Attributes:\n")
     found: dict[str, str] = {}
     last = ""
@@ -373,7 +373,7 @@ def annotated_toml(thing: Any, name: str = "", head: str = "[{}]") -> str:
     import tomli_w
 
     lines, tables = [head.format(name)] if name else [], []
-    notes = meanings(thing)
+    notes = meanings(type(thing))
     plain = as_plain(thing)
     for key, value in plain.items():
         child = getattr(thing, key, None)
