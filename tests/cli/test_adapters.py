@@ -34,6 +34,13 @@ def test_a_damaged_file_is_one_row_that_says_so(typed, run):
     assert "no adapter is here" in typed("adapters", run)[1]
 
 
+def test_a_client_whose_id_has_a_slash_is_listed_too(typed, run):
+    (run / "sites" / "north").mkdir()
+    (run / "sites" / "client-3").rename(run / "sites" / "north" / "ann")
+    rows = json.loads(typed("adapters", run, "--format", "json")[1])
+    assert [row["name"] for row in rows] == ["cluster-0", "client-1", "client-2", "north/ann"]
+
+
 def test_where_none_can_be_read_the_command_fails_after_the_list(typed, run):
     for config in run.rglob("adapter_config.json"):
         config.write_text("{")

@@ -15,7 +15,7 @@ from coterie.models.backbone import Backbone
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.shelves import BACKBONES, LAYOUTS
 from coterie.runs.folder import open_run
-from coterie.runs.generate import adapter_folders
+from coterie.runs.generate import adapter_folders, kept_at
 from coterie.runs.recipe import read_recipe
 
 
@@ -97,8 +97,8 @@ def import_into(
         raise UserError(f"{run}: not finished; go on with: coterie run --resume {run}")
     if client not in results["clients"]:
         raise UserError(f"--client {client}: {run} has no such client{nearest(client, results['clients'])}")
-    kept = adapter_folders(folder).get(client)
-    if kept is not None and kept.name != "served" and not replace:
+    kept = kept_at(folder.site(client), ("imported", "personal"))
+    if kept is not None and not replace:
         raise UserError(
             f"{client} keeps an adapter of its own already: {kept}; --replace uses this one instead"
             + ("" if kept.name == "imported" else " and leaves that folder as it is")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,16 @@ def adapter_folders(folder: RunFolder) -> dict[str, Path]:
     What a person was given with ``coterie import --into`` comes before what was trained.
     """
     found = {p.name: p for p in sorted((folder.server / "adapters").glob("*")) if p.is_dir()}
-    for site in sorted((folder.path / "sites").glob("*")):
-        kept = [site / "adapters" / name for name in KEPT]
-        for path in kept:
-            if path.is_dir():
-                found.setdefault(site.name, path)
+    sites = folder.path / "sites"
+    for adapters in sorted(sites.glob("**/adapters")):  # a client's id may have slashes in it
+        if (path := kept_at(adapters.parent)) is not None:
+            found.setdefault(adapters.parent.relative_to(sites).as_posix(), path)
     return found
+
+
+def kept_at(site: Path, names: Sequence[str] = KEPT) -> Path | None:
+    """The folder of the adapter that a person uses, from the person's folder; None if there is none."""
+    return next((path for name in names if (path := site / "adapters" / name).is_dir()), None)
 
 
 def adapter_rows(path: Path) -> list[dict[str, Any]]:
