@@ -25,3 +25,14 @@ def layout():
 
     parts = (LowRank("down.to_q", 6, 4, 2, 0.5), LowRank("conv", 5, 27, 2, 0.5, (3, 3)), Dense("norm.bias", (3,)))
     return Layout("abc123", parts)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Settings of a run of seconds: three people, one step, one picture, a backbone of random weights."""
+    return (
+        "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
+        "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "engine.width=2", "engine.workers=0",
+        "data.partition=iid", "data.num_clients=3", "form.grouping.name=single", "method.targets=attention",
+        "control={}", "evaluation.levels=4",
+    )  # fmt: skip

@@ -6,13 +6,6 @@ import pytest
 
 from coterie.__main__ import main
 
-TINY = [
-    "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
-    "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "engine.width=2", "engine.workers=0",
-    "data.partition=iid", "data.num_clients=3", "form.grouping.name=single", "method.targets=attention", "control={}",
-    "evaluation.levels=4",
-]  # fmt: skip
-
 
 @pytest.fixture
 def typed(monkeypatch, capsys):
@@ -32,7 +25,7 @@ def typed(monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
-def tiny_runs(tmp_path_factory):
+def tiny_runs(tiny, tmp_path_factory):
     """Finished runs that differ in one thing each, by what differs."""
     from coterie.runs.recipe import read_recipe
     from coterie.runs.run import start
@@ -40,5 +33,5 @@ def tiny_runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("tiny")
     more = {"first": [], "rate": ["form.fit.rate=0.01"], "seed": ["seed=1"], "backbone": ["backbone.seed=1"]}
     for name, sets in more.items():
-        start(read_recipe(None, [*TINY, *sets]), root / name)
+        start(read_recipe(None, [*tiny, *sets]), root / name)
     return root

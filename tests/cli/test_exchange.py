@@ -1,73 +1,51 @@
 """Adapters to other programs' files and back, by command."""
 
-import sys
-
 import pytest
 
-from coterie.__main__ import main
 from coterie.models.peft_files import read_peft
 
-SMALL = [
-    "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
-    "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "evaluation.levels=4", "engine.width=2",
-    "engine.workers=0", "data.partition=iid", "data.num_clients=2", "form.grouping.name=single",
-    "method.targets=attention", "control={}",
-]  # fmt: skip
+
+@pytest.fixture
+def run(tiny_runs):
+    return tiny_runs / "first"
 
 
-def call(*words):
-    sys.argv = ["coterie", *map(str, words)]
-    try:
-        main()
-    except SystemExit as end:
-        return end.code or 0
-    return 0
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    path = tmp_path_factory.mktemp("exchange") / "run"
-    arguments = sys.argv
-    try:
-        assert call("run", "--out", path, *(word for item in SMALL for word in ("--set", item))) == 0
-    finally:
-        sys.argv = arguments
-    return path
+@pytest.fixture
+def settings(tiny):
+    """The settings of a tiny run as they are typed, and more of them."""
+    return lambda *more: [word for item in (*tiny, *more) for word in ("--set", item)]
 
 
 @pytest.mark.parametrize("layout", ["kohya", "diffusers", "comfy", "peft"])
-def test_out_and_in_again_is_the_same_adapter(run, tmp_path, capsys, layout, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [])
+def test_out_and_in_again_is_the_same_adapter(typed, run, settings, tmp_path, layout):
     out = tmp_path / ("folder" if layout == "peft" else "one.safetensors")
-    assert call("export", run, "cluster-0", "--format", layout, "--out", out) == 0
-    assert call("import", out, "--backbone", "untrained", "--out", tmp_path / "in") == 0
-    said = capsys.readouterr().out
+    assert typed("export", run, "cluster-0", "--format", layout, "--out", out)[0] == 0
+    code, said, _ = typed("import", out, "--backbone", "untrained", "--out", tmp_path / "in")
+    assert code == 0
     assert f"read from the layout {layout}" in said
     original = read_peft(run / "server/adapters/cluster-0").digest
     assert read_peft(tmp_path / "in").digest == original
     if layout == "kohya":
-        sets = [word for item in [*SMALL, f"start={tmp_path / 'in'}", "rounds=0"] for word in ("--set", item)]
-        assert call("run", "--out", tmp_path / "next", *sets) == 0
+        assert typed("run", "--out", tmp_path / "next", *settings(f"start={tmp_path / 'in'}", "rounds=0"))[0] == 0
         assert read_peft(tmp_path / "next/server/adapters/cluster-0").digest == original
 
 
-def test_verify_proves_it_or_says_what_fails(run, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [])
-    assert call("verify", run, "cluster-0") == 0
-    said = capsys.readouterr().out
+def test_verify_proves_it_or_says_what_fails(typed, run, monkeypatch):
+    code, said, _ = typed("verify", run, "cluster-0")
+    assert code == 0
     assert said.count("PASSED") == 5
     assert "merged into the weights" in said
     monkeypatch.setattr("coterie.runs.verify.SAME", -1e6)
-    assert call("verify", run, "cluster-0") == 2
-    assert "not the same: written for comfy" in capsys.readouterr().err
+    code, _, error = typed("verify", run, "cluster-0")
+    assert code == 2
+    assert "not the same: written for comfy" in error
 
 
-def test_an_adapter_that_does_nothing_is_no_adapter(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [])
-    sets = [word for item in [*SMALL, "rounds=0"] for word in ("--set", item)]
-    assert call("run", "--out", tmp_path / "bare", *sets) == 0
-    assert call("verify", tmp_path / "bare", "cluster-0") == 2
-    assert "changes nothing" in capsys.readouterr().err
+def test_an_adapter_that_does_nothing_is_no_adapter(typed, settings, tmp_path):
+    assert typed("run", "--out", tmp_path / "bare", *settings("rounds=0"))[0] == 0
+    code, _, error = typed("verify", tmp_path / "bare", "cluster-0")
+    assert code == 2
+    assert "changes nothing" in error
 
 
 @pytest.mark.parametrize(
@@ -79,18 +57,15 @@ def test_an_adapter_that_does_nothing_is_no_adapter(run, tmp_path, capsys, monke
         (("import", "none.safetensors", "--out", "x", "--backbone", "untrained"), "no such file"),
         (("import", "none.safetensors", "--out", "x", "--backbone", "dodle"), "did you mean 'doodle'?"),
         (("import", "RUN/server/adapters/cluster-0", "--out", "x"), "belongs to another backbone"),
-        (("run", "--set", "start=nowhere", *(w for i in SMALL for w in ("--set", i))), "nowhere: no adapter is here"),
-        (
-            ("run", "--set", "start=RUN/server/adapters/cluster-0",
-             *(w for i in [*SMALL, "method.rank=2"] for w in ("--set", i))),
-            "see method.rank",
-        ),
+        (("run", "start=nowhere"), "nowhere: no adapter is here"),
+        (("run", "start=RUN/server/adapters/cluster-0", "method.rank=2"), "see method.rank"),
     ],
-)  # fmt: skip
-def test_mistakes_are_one_line(run, tmp_path, capsys, monkeypatch, words, said):
-    monkeypatch.setattr(sys, "argv", [])
+)
+def test_mistakes_are_one_line(typed, run, settings, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
-    assert call(*(str(word).replace("RUN", str(run)) for word in words)) == 2
-    lines = [line for line in capsys.readouterr().err.strip().splitlines() if line.startswith("error: ")]
+    command, *rest = (word.replace("RUN", str(run)) for word in words)
+    code, _, error = typed(command, *(settings(*rest) if command == "run" else rest))
+    assert code == 2
+    lines = [line for line in error.strip().splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert said in lines[0]

@@ -1,4 +1,4 @@
-"""Every command in the how-to pages exists, with its options, and its settings make a recipe."""
+"""Every command in the pages exists, with its options; settings make a recipe, snippets run, links lead somewhere."""
 
 import re
 import shlex
@@ -11,7 +11,8 @@ from coterie.cli.app import app
 from coterie.runs.recipe import make_recipe, read_recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted((DOCS / "how-to").glob("*.md"))
+KINDS = ("how-to", "explanation", "reference")
+PAGES = [DOCS / "README.md", *(page for kind in KINDS for page in sorted((DOCS / kind).glob("*.md")))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -63,5 +64,14 @@ def test_recipes_and_links_are_right(page):
 
     for text in blocks(page, "toml"):
         make_recipe(tomllib.loads(text), page.name)
+    for text in blocks(page, "python") if page.parent.name == "explanation" else ():
+        exec(compile(text, page.name, "exec"), {})
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+def test_the_entrance_leads_to_every_page():
+    entrance = (DOCS / "README.md").read_text()
+    for page in PAGES[1:]:
+        assert f"({page.relative_to(DOCS)})" in entrance
+    assert "(docs/README.md)" in (DOCS.parent / "README.md").read_text()

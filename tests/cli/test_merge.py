@@ -1,33 +1,21 @@
 """Files that people already have, merged: the printed error is the one of the dense computation."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from coterie.__main__ import main
 from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.models.adapter_files import adaptable, written
 from coterie.models.backbones.untrained import Untrained
 from coterie.models.peft_files import read_peft
 
 
-def call(*words):
-    sys.argv = ["coterie", *map(str, words)]
-    try:
-        main()
-    except SystemExit as end:
-        return end.code or 0
-    return 0
-
-
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Three adapters of ranks 1, 2 and 4 on different layers, in three layouts."""
-    monkeypatch.setattr(sys, "argv", [])
     monkeypatch.chdir(tmp_path)
     backbone = Untrained().load(torch.float32, 32)
     layers = adaptable(backbone.network)
@@ -50,10 +38,10 @@ def dense(adapter):
     }
 
 
-def test_three_ranks_and_layouts_and_the_printed_error(files, tmp_path, capsys):
+def test_three_ranks_and_layouts_and_the_printed_error(typed, files, tmp_path):
     names = ["0.safetensors", "1.safetensors", "2.safetensors"]
-    assert call("merge", *names, "--out", "m", "--weights", "2,1,1", "--backbone", "untrained") == 0
-    said = capsys.readouterr().out
+    code, said, _ = typed("merge", *names, "--out", "m", "--weights", "2,1,1", "--backbone", "untrained")
+    assert code == 0
     wanted = {}
     for adapter, weight in zip(files, (0.5, 0.25, 0.25), strict=True):
         for name, update in dense(adapter).items():
@@ -70,14 +58,15 @@ def test_three_ranks_and_layouts_and_the_printed_error(files, tmp_path, capsys):
     assert "from ranks 1, 2, 4" in said
     page = np.asarray(Image.open(tmp_path / "m/sheet.png"))
     assert page.shape[0] > page.shape[1] // 2
-    assert call("merge", *names, "--out", "whole", "--rank", "7", "--backbone", "untrained") == 0
-    assert "could not hold: 0.0000" in capsys.readouterr().out
+    code, said, _ = typed("merge", *names, "--out", "whole", "--rank", "7", "--backbone", "untrained")
+    assert code == 0
+    assert "could not hold: 0.0000" in said
 
 
-def test_ties_of_mixed_ranks(files, tmp_path, capsys):
+def test_ties_of_mixed_ranks(typed, files, tmp_path):
     words = ["0.safetensors", "2.safetensors", "--out", "t", "--rule", "ties", "--backbone", "untrained"]
-    assert call("merge", *words, "--density", "0.3") == 0
-    said = capsys.readouterr().out
+    code, said, _ = typed("merge", *words, "--density", "0.3")
+    assert code == 0
     assert 0 < float(re.search(r"could not hold: (\S+)", said)[1]) < 1
     assert {p.rank for p in read_peft(tmp_path / "t").layout.parts} == {4}
 
@@ -95,7 +84,8 @@ def test_ties_of_mixed_ranks(files, tmp_path, capsys):
         (["0.safetensors", "9.safetensors"], "9.safetensors: no such file"),
     ],
 )
-def test_mistakes_are_one_line(files, capsys, words, said):
-    assert call("merge", *words, "--out", "m", "--backbone", "untrained") == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+def test_mistakes_are_one_line(typed, files, words, said):
+    code, _, error = typed("merge", *words, "--out", "m", "--backbone", "untrained")
+    assert code == 2
+    (line,) = [line for line in error.splitlines() if line.startswith("error: ")]
     assert said in line

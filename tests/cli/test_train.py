@@ -1,5 +1,9 @@
 """The one-person door: folders become adapters, a recipe of it can be written, mistakes are one line."""
 
+import json
+import re
+import tomllib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +13,7 @@ from coterie.models.peft_files import read_peft
 TINY = [
     "--backbone", "untrained", "--steps", "2", "--batch", "2", "--rank", "2",
     *(word for item in ("engine.workers=0", "pictures.steps=1", "evaluation.copies=0", "evaluation.levels=4",
-                        "method.targets=attention", 'pictures.prompts=["cat"]') for word in ("--set", item)),
+                        "method.targets=attention") for word in ("--set", item)),
 ]  # fmt: skip
 
 
@@ -31,13 +35,46 @@ def test_every_folder_becomes_an_adapter_that_moved(typed, folders):
     code, said, _ = typed("train", "ann", "ben", "--trigger", "ben=zwx", *TINY, "--out", "run")
     assert code == 0
     assert "report: run/server/report.html" in said
+    told = [line.split("  ")[1].split(":")[0].split(" in ")[0] for line in said.splitlines()]
+    assert told[-4:] == ["round 2", "finishing", "done", "report"]
     adapters = [read_peft(folders / "run" / "sites" / name / "adapters" / "personal") for name in ("ann", "ben")]
     assert adapters[0].row.ne(adapters[1].row).any()
     page = (folders / "run" / "server" / "report.html").read_text()
+    sites, shown = folders / "run" / "sites", {}
+    for name in ("ann", "ben"):
+        shown[name] = json.loads((sites / name / "pictures" / "final" / "captions.json").read_text())
+        for sheet in ("before", "final"):
+            assert len(list((sites / name / "pictures" / sheet).glob("*.png"))) == len(shown[name])
+    assert shown["ann"]
+    assert set(shown["ann"]) <= {f"thing {i}" for i in range(4)}
+    assert shown["ben"] == ["zwx"]
+    cards = re.findall(r'<article class="person".*?</article>', page, re.DOTALL)
+    assert [re.findall(r"<figcaption>(.*?)</figcaption>", card) for card in cards] == [shown["ann"], shown["ben"]]
+    assert "asked for the first of its own captions" in page
+    assert tomllib.loads((folders / "run/server/recipe.toml").read_text())["pictures"]["prompts"] == []
+    assert not list((folders / "run" / "server").glob("pictures/**/*.png"))
     assert "Two folders of pictures became adapters of one frozen picture model." in page
     assert "Who is near whom" not in page
     assert typed("export", "run", "ann", "--format", "kohya", "--out", "ann.safetensors")[0] == 0
-    assert typed("train", "ann", *TINY, "--held-out", "0", "--out", "all")[0] == 0
+    assert typed("train", "ann", *TINY, "--held-out", "0", "--trigger", "sks", "--out", "all")[0] == 0
+    captions = folders / "all" / "sites" / "ann" / "pictures" / "final" / "captions.json"
+    assert json.loads(captions.read_text()) == [f"sks, thing {i}" for i in range(4)]
+
+
+def test_prompts_that_are_given_are_drawn_with_every_adapter(typed, folders):
+    given = ("--set", 'pictures.prompts=["a fox"]')
+    assert typed("train", "ann", "ben", "--trigger", "ben=zwx", *TINY, *given, "--out", "run")[0] == 0
+    page = (folders / "run" / "server" / "report.html").read_text()
+    assert "“a fox”, one prompt and one noise" in page
+    assert page.count("<figcaption>a fox</figcaption>") == 2
+    assert not list((folders / "run" / "sites").glob("*/pictures/before"))
+
+
+def test_a_recipe_that_is_written_elsewhere_finds_its_folders(typed, folders):
+    (folders / "deep" / "er").mkdir(parents=True)
+    assert typed("new", "ann", "--out", "deep/er/mine.toml")[0] == 0
+    assert 'paths = ["../../ann"' in " ".join((folders / "deep/er/mine.toml").read_text().split()).replace("[ ", "[")
+    assert typed("data", "check", "deep/er/mine.toml")[0] == 0
 
 
 def test_the_recipe_that_is_written_says_the_same_and_runs(typed, folders):

@@ -136,13 +136,13 @@ def new(
 ) -> None:
     """Write what `coterie train` does as a recipe with every key explained, to be changed and run."""
     from coterie.engines.disk import write_bytes
-    from coterie.runs.recipe import annotated_toml
+    from coterie.runs.recipe import annotated_toml, for_folder
     from coterie.runs.train import training_recipe
 
     if out.exists():
         raise UserError(f"{out}: is there already; choose another name with --out FILE")
     made = training_recipe(folders, backbone, triggers=trigger or (), sets=sets or ())
-    write_bytes(out, annotated_toml(made).encode())
+    write_bytes(out, annotated_toml(for_folder(made, out.parent)).encode())
     typer.echo(f"{out}: look at it, change it, then: coterie run {out}")
 
 
@@ -200,11 +200,17 @@ def doctor(
 
 @app.command()
 def adapters(run: RunArgument, format: Format = "table") -> None:
-    """List the adapters of a run: the server's and those that people keep."""
+    """List the adapters of a run: the server's and those that people keep.
+
+    One that cannot be read has its reason beside it. The exit code is 0 while any can be read, and 2 if none can.
+    """
     from coterie.cli.tables import print_rows
     from coterie.runs.generate import adapter_rows
 
-    print_rows(adapter_rows(run), format, "This run has no adapters yet.")
+    rows = adapter_rows(run)
+    print_rows(rows, format, "This run has no adapters yet.", rare=["problem"])
+    if rows and all(row["problem"] for row in rows):
+        raise UserError(f"{run}: none of its {len(rows)} adapters can be read")
 
 
 @app.command()
@@ -247,18 +253,31 @@ def export(
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="A LoRA file, or a folder in PEFT's layout.")],
-    out: Annotated[Path, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")],
+    out: Annotated[Path | None, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A finished run, of which --client keeps it from now on.")
+    ] = None,
+    client: Annotated[str | None, typer.Option(help="With --into: whose it becomes.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Also if that client keeps one of its own.")] = False,
     backbone: Annotated[
-        str, typer.Option(help="That it is for: a name, or a pipeline's folder, file or id.")
-    ] = "doodle",
+        str | None,
+        typer.Option(help="That it is for: a name, or a pipeline's folder, file or id; else doodle, or the run's."),
+    ] = None,
     allow_unmatched: Annotated[bool, typer.Option(help="Leave out tensors of no layer.")] = False,
 ) -> None:
     """Read a LoRA file of PEFT, diffusers, kohya or ComfyUI; say what did not fit and what was left behind."""
-    from coterie.runs.exchange import backbone_named, import_adapter
+    if (out is None) == (into is None) or (into is None) != (client is None) or (replace and into is None):
+        raise UserError("wanted either --out FOLDER, or --into RUN --client NAME (and --replace, if need be)")
+    from coterie.runs.exchange import backbone_named, import_adapter, import_into
 
-    got = import_adapter(file, backbone_named(backbone), out, allow_unmatched)
+    if into is not None and client is not None:
+        settings = None if backbone is None else backbone_named(backbone)
+        got, where = import_into(file, into, client, settings, allow_unmatched, replace), f"{into}: {client}"
+    else:
+        assert out is not None
+        got, where = import_adapter(file, backbone_named(backbone or "doodle"), out, allow_unmatched), str(out)
     layout = got.adapter.layout
-    typer.echo(f"{out}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
+    typer.echo(f"{where}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
     if got.unmatched:
         typer.echo(f"left out, of no layer of the backbone: {', '.join(got.unmatched)}")
     if got.stripped:
@@ -329,7 +348,7 @@ def pretrain(
     processes: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     loaders: Annotated[int, typer.Option(help="Helper processes that draw pictures.", min=0)] = 0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
 ) -> None:
     """Train the embedded backbone from public drawings."""
     from coterie.cli.progress import pretraining_listener
@@ -349,9 +368,11 @@ def pretrain(
 
 @recipe_app.command("show")
 def recipe_show(
-    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="A TOML file; without one, the quick start.")
+    ] = None,
     sets: Sets = None,
-    format: Format = "toml",
+    format: Annotated[str, typer.Option("--format", help="How to print: toml or json.")] = "toml",
 ) -> None:
     """Print a recipe with every key and what it means."""
     from coterie.runs.recipe import annotated_toml, as_plain, read_recipe

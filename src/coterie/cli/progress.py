@@ -103,6 +103,7 @@ class Live:
         elif event == "finishing":
             self.done += 1
             self.bar.update(self.task, completed=self.done, detail="keeping and drawing")
+            return  # the bar says it
         line = sentence(event, fields)
         if line:
             self.console.print(line, highlight=False)
@@ -139,6 +140,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}"
+    if event == "finishing":
+        return f"{control}finishing: what each keeps, its scores, the last pictures"
     if event == "sink_failed":
         return f"{control}warning: {fields['sink']}: {fields['reason']}; the run goes on as it is"
     if event == "finished":

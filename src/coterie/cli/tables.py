@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from coterie.runs.doctor import Finding
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], format: str, empty: str) -> None:
-    """One line a row; the columns are the keys of the first row."""
+def print_rows(rows: Sequence[Mapping[str, Any]], format: str, empty: str, rare: Sequence[str] = ()) -> None:
+    """One line a row; the columns are the keys of the first row, the rare ones only where a row has something there."""
     if _is_json(format):
         print(json.dumps(list(rows), indent=1))
         return
     if not rows:
         print(empty)
         return
-    _table(list(rows[0]), [[_text(row[key]) for key in rows[0]] for row in rows])
+    columns = [key for key in rows[0] if key not in rare or any(row[key] for row in rows)]
+    _table(columns, [[_text(row[key]) for key in columns] for row in rows])
 
 
 def print_details(details: Mapping[str, Any], format: str) -> None:

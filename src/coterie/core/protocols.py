@@ -63,8 +63,13 @@ class Site(Protocol):
         """An adapter that was kept, or None."""
         ...
 
-    def keep_pictures(self, name: str, pixels: NDArray[np.uint8]) -> None:
-        """Writes pictures into the site's folder."""
+    def keep_pictures(self, name: str, pixels: NDArray[np.uint8], captions: Sequence[str] = ()) -> None:
+        """Writes pictures into the site's folder, and beside them what they show if that is given."""
+        ...
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """What this client's pictures are drawn of, where it is not what everybody draws."""
         ...
 
     @property

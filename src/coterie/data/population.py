@@ -12,6 +12,7 @@ from coterie.core.errors import UserError, nearest
 from coterie.data.table import Skipped, Table, distinct, join
 
 VALIDATION = 4
+MOST_PROMPTS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,12 @@ class ClientData:
     held_out: Table
     wishes: Mapping[str, str]
     style: str | None
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """A few captions of its own: of held-out pictures, or where there are none of those that it learns from."""
+        captions = self.held_out.captions or self.train.captions
+        return tuple(dict.fromkeys(captions))[:MOST_PROMPTS]
 
 
 @dataclass(frozen=True, eq=False)

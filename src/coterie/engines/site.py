@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ class Belongings:
         pixels: training pictures, for what is looked at and compared at the site.
         held_out: held-out pictures and captions.
         before: words that this client puts before every caption.
+        prompts: what its pictures are drawn of; empty is what everybody draws.
     """
 
     client: str
@@ -50,6 +52,7 @@ class Belongings:
     pixels: NDArray[np.uint8]
     held_out: tuple[NDArray[np.uint8], tuple[str, ...]]
     before: str = ""
+    prompts: tuple[str, ...] = ()
 
     @property
     def num_examples(self) -> int:
@@ -160,9 +163,16 @@ class OpenSite:
         folder = self.folder / "adapters" / name
         return read_peft(folder, self.header.backbone) if folder.is_dir() else None
 
-    def keep_pictures(self, name: str, pixels: NDArray[np.uint8]) -> None:
+    def keep_pictures(self, name: str, pixels: NDArray[np.uint8], captions: Sequence[str] = ()) -> None:
+        folder = self.folder / "pictures" / name
         for i, picture in enumerate(pixels):
-            write_bytes(self.folder / "pictures" / name / f"{i:02d}.png", png_bytes(picture))
+            write_bytes(folder / f"{i:02d}.png", png_bytes(picture))
+        if captions:
+            write_bytes(folder / "captions.json", json.dumps(list(captions)).encode())
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        return self.host.belongings.prompts
 
     @property
     def train_pixels(self) -> NDArray[np.uint8]:

@@ -20,10 +20,10 @@ def noise_seed(run_seed: int) -> int:
 
 @dataclass(frozen=True)
 class Painter:
-    """Draws fixed prompts with what each client keeps.
+    """Draws prompts with what each client keeps.
 
     Attributes:
-        prompts: drawn for everybody, each from the same noise for everybody.
+        prompts: drawn by everybody who has none of its own; always from the same noise for everybody.
         copies: held-out captions drawn a person to look for copies; 0 leaves that out.
         seed: of the run.
     """
@@ -33,10 +33,15 @@ class Painter:
     seed: int = 0
 
     async def client_draw(self, site: Site, stage: str) -> Mapping[str, Any]:
-        """The fixed prompts with the kept adapter, into the site's folder; ``stage`` names the sheet."""
-        adapter = site.kept("personal") or site.kept("served")
-        drawn = await site.sample(self.prompts, adapter, noise_seed(self.seed))
-        site.keep_pictures(stage, drawn)
+        """The prompts with the kept adapter, into the site's folder; ``stage`` names the sheet.
+
+        Prompts of its own are drawn without an adapter too, into ``before``: nobody else could.
+        """
+        adapter, seed = site.kept("personal") or site.kept("served"), noise_seed(self.seed)
+        drawn = await site.sample(site.prompts or self.prompts, adapter, seed)
+        site.keep_pictures(stage, drawn, site.prompts)
+        if site.prompts:
+            site.keep_pictures("before", await site.sample(site.prompts, None, seed))
         site.keep_pictures("own", site.train_pixels[:OWN])
         return {"pictures": len(drawn)}
 

@@ -22,7 +22,8 @@ def people(own: Measures, control: Measures | None, clusters: Mapping[str, int],
     base = atlas.add_all(arm.server_pictures("base"))
     cards = []
     for name in sorted(arm.clients, key=lambda c: (clusters.get(arm.clusters.get(c, ""), 0), c)):
-        rows = [("before", "before", "the model as it was", base)]
+        before = atlas.add_all(arm.site_pictures(name, "before")) or base
+        rows = [("before", "before", "the model as it was", before)]
         after = atlas.add_all(arm.kept_pictures(name))
         rows.append(("after", "after", f"what {name} keeps", after))
         if control is not None:
@@ -30,7 +31,8 @@ def people(own: Measures, control: Measures | None, clusters: Mapping[str, int],
             rows.append(("control", "control", form_name(control.arm.form).lower(), other))
         rows = [row for row in rows if row[3]]
         columns = max((len(row[3]) for row in rows), default=0)
-        captions = [*arm.prompts, *(f"picture {i + 1}" for i in range(len(arm.prompts), columns))][:columns]
+        known = arm.captions(name)
+        captions = [*known, *(f"picture {i + 1}" for i in range(len(known), columns))][:columns]
         cards.append(
             {
                 "name": name, "client": arm.clients[name], "cluster": arm.clusters.get(name),
@@ -52,14 +54,22 @@ def people(own: Measures, control: Measures | None, clusters: Mapping[str, int],
 
 
 def lineup(cards: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The first prompt once by the bare model and once by each person, for the top of the page."""
+    """The first prompt once by the bare model and once by each person, for the top of the page.
+
+    Where their first prompts are not the same, ``prompt`` is empty and there is no picture before.
+    """
     drawn = [c for c in cards if c["columns"]]
     if not drawn:
         return None
     first = [(card, dict(card["columns"][0]["tiles"])) for card in drawn]
-    after = [(card["name"], card["mark"], tiles["after"]) for card, tiles in first if tiles.get("after") is not None]
-    before = first[0][1].get("before")
-    return {"prompt": drawn[0]["columns"][0]["caption"], "before": before, "after": after} if after else None
+    after = [
+        (card["name"], card["mark"], tiles["after"], card["columns"][0]["caption"])
+        for card, tiles in first
+        if tiles.get("after") is not None
+    ]
+    same = len({caption for *_, caption in after}) == 1
+    prompt, before = (after[0][3], first[0][1].get("before")) if same else ("", None)
+    return {"prompt": prompt, "before": before, "after": after} if after else None
 
 
 def hybrids(arm: Arm, clusters: Mapping[str, int], atlas: Atlas) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
         "facts": facts(arm, control), "keys": key_numbers(own, other), "any_personal": own.any_personal,
         "map": near(arm, clusters), "hybrids": gallery.hybrids(arm, clusters, atlas),
         "curves": curves(own, other, clusters, control_name), "ends": {t: ends(own, other, t) for t in TESTS},
-        "unseen": unseen(arm), "alone": alone(arm),
+        "unseen": unseen(arm), "alone": alone(arm), "own_prompts": bool(arm.table("pictures").get("own_prompts")),
         "progress": gallery.progress(arm, clusters, atlas),
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),

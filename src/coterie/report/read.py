@@ -121,6 +121,14 @@ class Arm:
         """The prompts by what a client keeps; by what it was served, from the server, where it drew nothing itself."""
         return self.site_pictures(client, "final") or self.server_pictures(self.clusters.get(client, "global"))
 
+    def captions(self, client: str) -> list[str]:
+        """What the pictures of a client show: prompts of its own, or those of everybody."""
+        path = self.path / "sites" / client / "pictures" / "final" / "captions.json"
+        try:
+            return [str(caption) for caption in json.loads(path.read_text(encoding="utf-8"))]
+        except (OSError, ValueError, TypeError):
+            return self.prompts
+
     def site_pictures(self, client: str, name: str) -> list[Pixels]:
         return pictures_in(self.path / "sites" / client / "pictures" / name)
 

@@ -20,7 +20,7 @@ from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
 from coterie.data import partition
-from coterie.data.population import ClientData, Population, mirrored, pooled, validation
+from coterie.data.population import MOST_PROMPTS, ClientData, Population, mirrored, pooled, validation
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
 from coterie.data.table import Table
@@ -89,7 +89,7 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         wishes: dict[str, str] = {data.wish: said[0]} if said else {}
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
-    return Population(clients, tuple(captions[:8]))
+    return Population(clients, tuple(captions[:MOST_PROMPTS]))
 
 
 def _require_folder_name(client: str) -> None:
@@ -97,6 +97,12 @@ def _require_folder_name(client: str) -> None:
     parts = client.split("/")
     if not set(parts).isdisjoint({"", ".", ".."}) or not client.isprintable() or max(map(len, parts)) > 100:
         raise UserError(f"data.column: {client[:100]!r} cannot name a client, for it cannot name a folder")
+
+
+def fixed_prompts(recipe: Recipe, people: Population) -> tuple[str, ...]:
+    """What is drawn with every adapter alike; nothing that was not asked for where each is drawn with its own."""
+    given = recipe.pictures.prompts
+    return given if given or recipe.pictures.own_prompts else people.prompts
 
 
 def resolve(
@@ -182,8 +188,8 @@ def assemble(
     layout = recipe.method.layout(backbone)
     people = population_of(recipe, backbone.side)
     header = header_of(recipe, backbone.digest)
-    prompts = recipe.pictures.prompts or people.prompts
-    painter = Painter(tuple(prompts), recipe.evaluation.copies, recipe.seed)
+    prompts = fixed_prompts(recipe, people)
+    painter = Painter(prompts, recipe.evaluation.copies, recipe.seed)
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
     house = House(header, (layout,), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
     of_styles: dict[tuple[str, str], Rows] = {}
@@ -241,6 +247,7 @@ def _belongings(
         pixels=client.train.pixels,
         held_out=(client.held_out.pixels, client.held_out.captions),
         before=before,
+        prompts=client.prompts if recipe.pictures.own_prompts else (),
     )
 
 

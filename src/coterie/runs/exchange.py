@@ -11,10 +11,12 @@ import torch
 from coterie.core.errors import UserError, nearest
 from coterie.engines.disk import write_bytes
 from coterie.models.adapter_files import Imported, adaptable, by_component, read_file, written
+from coterie.models.backbone import Backbone
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.shelves import BACKBONES, LAYOUTS
 from coterie.runs.folder import open_run
-from coterie.runs.generate import adapter_folders
+from coterie.runs.generate import adapter_folders, kept_at
+from coterie.runs.recipe import read_recipe
 
 
 def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
@@ -65,7 +67,52 @@ def import_adapter(path: Path, backbone: Mapping[str, Any], out: Path, allow_unm
         UserError: see ``read_file``.
     """
     loaded = BACKBONES.build(dict(backbone), "--backbone").load(torch.float32, 32)
-    got = read_file(path, adaptable(loaded.network), loaded.digest, loaded.component, allow_unmatched)
+    return _written(path, loaded, out, allow_unmatched)
+
+
+def import_into(
+    path: Path, run: Path, client: str, backbone: Mapping[str, Any] | None = None, allow_unmatched: bool = False,
+    replace: bool = False,
+) -> Imported:  # fmt: skip
+    """Reads an adapter file as what a client of a finished run keeps from now on.
+
+    It lies beside what was trained, in ``sites/CLIENT/adapters/imported``, and is used before it. Numbers and pictures
+    of the run stay those of what was trained. Its layers and ranks need not be the run's.
+
+    Args:
+        path: the file, or a folder in PEFT's layout.
+        run: folder of the run.
+        client: whose it becomes.
+        backbone: settings of the backbone that it is for; None takes the run's.
+        allow_unmatched: whether tensors of no layer are left out instead of refused.
+        replace: whether it may come before what the client keeps of its own.
+
+    Raises:
+        UserError: if the run is not finished or has no such client, the client keeps something of its own already, the
+            backbone is another one, or for what ``read_file`` refuses.
+    """
+    folder = open_run(run)
+    results = folder.read_json("results.json")
+    if results is None:  # its end would write what was trained
+        raise UserError(f"{run}: not finished; go on with: coterie run --resume {run}")
+    if client not in results["clients"]:
+        raise UserError(f"--client {client}: {run} has no such client{nearest(client, results['clients'])}")
+    kept = kept_at(folder.site(client), ("imported", "personal"))
+    if kept is not None and not replace:
+        raise UserError(
+            f"{client} keeps an adapter of its own already: {kept}; --replace uses this one instead"
+            + ("" if kept.name == "imported" else " and leaves that folder as it is")
+        )
+    settings = read_recipe(folder.server / "recipe.toml").backbone if backbone is None else dict(backbone)
+    loaded = BACKBONES.build(settings, "--backbone").load(torch.float32, 32)
+    if loaded.digest != results["backbone_digest"]:
+        wanted = results["backbone_digest"]
+        raise UserError(f"--backbone: its digest is {loaded.digest}; the adapters of {run} are for {wanted}")
+    return _written(path, loaded, folder.site(client) / "adapters" / "imported", allow_unmatched)
+
+
+def _written(path: Path, backbone: Backbone, out: Path, allow_unmatched: bool) -> Imported:
+    got = read_file(path, adaptable(backbone.network), backbone.digest, backbone.component, allow_unmatched)
     for file, data in peft_files(got.adapter).items():
         write_bytes(out / file, data)
     return got

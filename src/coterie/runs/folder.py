@@ -2,6 +2,8 @@
 
 Every file is written at once (temporary name, fsync, rename). A checkpoint carries a checksum; the newest good one is
 used, so a kill or a full disk never costs finished work.
+
+What reads and writes tensors is imported where it is needed, so that looking at a run need not wait for torch.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import UserError
-from coterie.core.protocols import Form
-from coterie.engines.book import Book
 from coterie.engines.disk import append_line, explain, write_bytes
-from coterie.models.peft_files import peft_files
-from coterie.wire.envelope import BadMessage, Header, pack, unpack
+
+if TYPE_CHECKING:
+    from coterie.core.adapter import Adapter, Layout
+    from coterie.core.protocols import Form
+    from coterie.engines.book import Book
+    from coterie.wire.envelope import Header
 
 
 class RunFolder:
@@ -90,6 +93,8 @@ class RunFolder:
 
     def save(self, state: Any, book: Book, header: Header) -> None:
         """A checkpoint of the form's state and the engine's book; the two newest are kept."""
+        from coterie.wire.envelope import pack
+
         tree = {"state": state._asdict(), "book": book.as_plain()}
         self.write(f"checkpoints/round-{book.round:04d}.safetensors", pack(header, tree, standalone=True))
         for old in self._checkpoints()[2:]:
@@ -101,6 +106,9 @@ class RunFolder:
         Raises:
             UserError: if there are checkpoints and none can be read, or they belong to another recipe or backbone.
         """
+        from coterie.engines.book import Book
+        from coterie.wire.envelope import BadMessage, unpack
+
         broken: list[str] = []
         for path in self._checkpoints():
             try:
@@ -121,6 +129,8 @@ class RunFolder:
 
     def publish(self, adapters: dict[str, Adapter]) -> None:
         """Writes the server's adapters in PEFT's layout."""
+        from coterie.models.peft_files import peft_files
+
         for name, adapter in adapters.items():
             for file, data in peft_files(adapter).items():
                 self.write(f"adapters/{name}/{file}", data)

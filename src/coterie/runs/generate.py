@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError, nearest
 from coterie.engines.disk import write_bytes
+from coterie.models.adapter_files import adaptable
 from coterie.models.peft_files import read_peft
 from coterie.models.png import png_bytes, sheet
+from coterie.runs.alike import aligned, at_rank, largest_rank
 from coterie.runs.folder import RunFolder, open_run
 from coterie.runs.recipe import read_recipe
 
+KEPT = ("imported", "personal", "served")  # folders of what a person keeps; the first that is there is used
 LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
 
 
@@ -36,31 +40,42 @@ class Wanted:
 
 
 def adapter_folders(folder: RunFolder) -> dict[str, Path]:
-    """Where adapters lie, by the name they are asked for: the server's own, then what each person keeps."""
+    """Where adapters lie, by the name they are asked for: the server's own, then what each person keeps.
+
+    What a person was given with ``coterie import --into`` comes before what was trained.
+    """
     found = {p.name: p for p in sorted((folder.server / "adapters").glob("*")) if p.is_dir()}
-    for site in sorted((folder.path / "sites").glob("*")):
-        kept = [site / "adapters" / name for name in ("personal", "served")]
-        for path in kept:
-            if path.is_dir():
-                found.setdefault(site.name, path)
+    sites = folder.path / "sites"
+    for adapters in sorted(sites.glob("**/adapters")):  # a client's id may have slashes in it
+        if (path := kept_at(adapters.parent)) is not None:
+            found.setdefault(adapters.parent.relative_to(sites).as_posix(), path)
     return found
 
 
+def kept_at(site: Path, names: Sequence[str] = KEPT) -> Path | None:
+    """The folder of the adapter that a person uses, from the person's folder; None if there is none."""
+    return next((path for name in names if (path := site / "adapters" / name).is_dir()), None)
+
+
 def adapter_rows(path: Path) -> list[dict[str, Any]]:
-    """One row for every adapter of a run."""
+    """One row for every adapter of a run; of one that cannot be read, ``problem`` says why and its facts are None."""
     folder = open_run(path)
     rows = []
     for name, where in adapter_folders(folder).items():
-        adapter = read_peft(where)
-        num_bytes = (where / "adapter_model.safetensors").stat().st_size
         kind = "server" if folder.server in where.parents else where.name
-        rows.append(
-            {
-                "name": name, "kind": kind, "parameters": adapter.layout.size, "bytes": num_bytes,
-                "backbone": adapter.layout.backbone, "digest": adapter.digest, "folder": str(where),
-            }
-        )  # fmt: skip
+        row = {"name": name, "kind": kind, **dict.fromkeys(_FACTS), "folder": str(where), "problem": None}
+        try:
+            adapter = read_peft(where)
+            num_bytes = (where / "adapter_model.safetensors").stat().st_size
+            facts = (adapter.layout.size, num_bytes, adapter.layout.backbone, adapter.digest)
+            row |= dict(zip(_FACTS, facts, strict=True))
+        except UserError as error:
+            row["problem"] = str(error)
+        rows.append(row)
     return rows
+
+
+_FACTS = ("parameters", "bytes", "backbone", "digest")
 
 
 def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, str]]:
@@ -78,11 +93,17 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
     names = _names(wanted)
     backbone = load_backbone(recipe)
     mix = tuple((adapter_of(folder, name, backbone.digest), weight) for name, weight in names)
-    bank = Bank(backbone, recipe.method.layout(backbone), recipe.engine.width)
+    made_by = ", ".join(f"{adapter.digest} x {weight:g}" for adapter, weight in mix) or "none"
+    layout = recipe.method.layout(backbone)
+    if any(adapter.layout != layout for adapter, _ in mix):  # an imported one has layers and ranks of its own
+        layers, adapters = adaptable(backbone.network), [adapter for adapter, _ in mix]
+        mix = tuple((aligned(adapter, adapters, layers), weight) for adapter, weight in mix)
+        layout = at_rank(mix[0][0].layout, max(largest_rank(adapter) for adapter, _ in mix))
+    bank = Bank(backbone, layout, recipe.engine.width)
     requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance) for i in range(wanted.n)]
     notes = {
         "coterie:backbone": backbone.digest,
-        "coterie:adapters": ", ".join(f"{a.digest} x {w:g}" for a, w in mix) or "none",
+        "coterie:adapters": made_by,
         "coterie:steps": str(wanted.steps),
         "coterie:guidance": f"{wanted.guidance:g}",
         **({"coterie:prompt": wanted.prompt} if wanted.note_prompt else {}),

@@ -9,18 +9,19 @@ from typing import Any
 
 import torch
 
-from coterie.core.adapter import Adapter, Layout, LowRank, build
+from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.update import Update
 from coterie.data.sources.studio import PROMPTS
 from coterie.engines.disk import write_bytes
 from coterie.engines.replies import ReplyMap
 from coterie.federation.shelves import AGGREGATORS
-from coterie.models.adapter_files import Shape, adaptable, read_file
+from coterie.models.adapter_files import adaptable, read_file
 from coterie.models.backbone import Backbone
 from coterie.models.peft_files import peft_files
 from coterie.models.png import png_bytes, sheet
 from coterie.models.shelves import BACKBONES
+from coterie.runs.alike import aligned, at_rank, largest_rank
 
 
 @dataclass(frozen=True)
@@ -70,55 +71,30 @@ def merge_files(
     loaded = BACKBONES.build(dict(backbone), "--backbone").load(torch.float32, 32)
     layers = adaptable(loaded.network)
     found = [read_file(path, layers, loaded.digest, loaded.component).adapter for path in files]
-    aligned = [_aligned(adapter, found, layers) for adapter in found]
-    ranks = tuple(max(p.rank for p in a.layout.parts if isinstance(p, LowRank)) for a in found)
+    same_layers = [aligned(adapter, found, layers) for adapter in found]
+    ranks = tuple(map(largest_rank, found))
     if density is not None and rule != "ties":
         raise UserError(f"--density: the rule {rule} trims nothing; it belongs to --rule ties")
     settings = {"name": rule} | ({} if density is None else {"density": density})
     made = AGGREGATORS.build(settings, "--rule")
-    same = all(adapter.layout == aligned[0].layout for adapter in aligned)
+    same = all(adapter.layout == same_layers[0].layout for adapter in same_layers)
     if not made.mixed_ranks and (not same or rank not in (0, ranks[0])):
         raise UserError(f"--rule {rule}: averages factors, which must have one rank; use --rule product_svd")
-    like = aligned[0] if same and not rank else _like(aligned, rank or max(ranks))
+    like = same_layers[0] if same and not rank else at_rank(same_layers[0].layout, rank or max(ranks)).start(0)
     shares = weights or [1.0] * len(files)
-    replies = {f"{i:04d}": Update(a, w) for i, (a, w) in enumerate(zip(aligned, shares, strict=True))}
+    replies = {f"{i:04d}": Update(a, w) for i, (a, w) in enumerate(zip(same_layers, shares, strict=True))}
     _, adapter, numbers = made.apply(made.init(like), like, ReplyMap(replies, {}))
     for file, data in peft_files(adapter).items():
         write_bytes(out / file, data)
-    _draw(loaded, [*aligned, adapter], prompts, steps, out / "sheet.png")
+    _draw(loaded, [*same_layers, adapter], prompts, steps, out / "sheet.png")
     return Merged(adapter, numbers.get("aggregate/discarded_energy"), ranks, out / "sheet.png")
-
-
-def _aligned(adapter: Adapter, others: Sequence[Adapter], layers: Mapping[str, Shape]) -> Adapter:
-    """The same adapter with every layer that any of them adapts, in the backbone's order; new ones do nothing."""
-    own = {part.name: i for i, part in enumerate(adapter.layout.parts)}
-    wanted = {part.name for other in others for part in other.layout.parts}
-    parts, pieces = [], []
-    for name, shape in layers.items():
-        if name in own:
-            part = adapter.layout.parts[own[name]]
-            assert isinstance(part, LowRank)
-            parts.append(part)
-            pieces.append(adapter.factors(own[name]))
-        elif name in wanted:
-            parts.append(LowRank(name, shape.out, shape.columns, 1, 1.0, shape.kernel))
-            pieces.append((torch.zeros(shape.out, 1), torch.zeros(1, shape.columns)))
-    return build(Layout(adapter.layout.backbone, tuple(parts)), pieces)
-
-
-def _like(adapters: Sequence[Adapter], rank: int) -> Adapter:
-    """A start of one rank and a scale of one over the layers of all."""
-    first = adapters[0].layout
-    parts = tuple(LowRank(p.name, p.out, p.columns, rank, 1.0, p.kernel) for p in first.parts if isinstance(p, LowRank))
-    return Layout(first.backbone, parts).start(0)
 
 
 def _draw(backbone: Backbone, adapters: Sequence[Adapter], prompts: Sequence[str], steps: int, path: Path) -> None:
     from coterie.bank.bank import Bank, Mix
     from coterie.bank.denoise import Request, sample
 
-    largest = max(p.rank for a in adapters for p in a.layout.parts if isinstance(p, LowRank))
-    bank = Bank(backbone, _like(adapters, largest).layout, 1)
+    bank = Bank(backbone, at_rank(adapters[0].layout, max(map(largest_rank, adapters))), 1)
     rows: list[Mix] = [(), *(((adapter, 1.0),) for adapter in adapters)]
     try:
         pictures = sample(bank, [Request(p, tuple(mix), i, steps) for mix in rows for i, p in enumerate(prompts)])

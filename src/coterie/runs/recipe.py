@@ -16,11 +16,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from coterie.core.errors import UserError
+from coterie.core.place import Place
 from coterie.core.protocols import Form
 from coterie.core.shelf import Problems, neighbours, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
+from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
 
@@ -119,7 +121,9 @@ class Pictures(Settings):
     """What is drawn for the report.
 
     Attributes:
-        prompts: fixed captions; empty takes the source's own.
+        prompts: fixed captions, drawn with every adapter; empty takes the source's own.
+        own_prompts: whether each client draws captions of its own pictures instead (held-out ones where there are any),
+            before and after; the captions stay with it. The server then draws only ``prompts``, if any are given.
         steps: denoising steps.
         guidance: scale of classifier-free guidance.
         hybrids: whether mixes of pairs of clusters are drawn.
@@ -129,6 +133,7 @@ class Pictures(Settings):
     """
 
     prompts: tuple[str, ...] = ()
+    own_prompts: bool = False
     steps: int = Field(16, ge=1)
     guidance: float = Field(3.0, ge=1)
     hybrids: bool = True
@@ -152,7 +157,8 @@ class Recipe(Settings):
         data: whose pictures.
         backbone: the frozen model.
         method: what is trained.
-        start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one.
+        start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one. Like every path,
+            in a recipe file it is seen from that file, with ``--set`` from where the command is typed.
         codec: how adapters are written on the wire.
         cohort: who takes part.
         engine: where it runs.
@@ -169,7 +175,7 @@ class Recipe(Settings):
     data: Data = Data()
     backbone: Annotated[BackboneSettings, BACKBONES] = Field(default_factory=lambda: BACKBONES.build("doodle"))
     method: Annotated[Method, METHODS] = Field(default_factory=lambda: METHODS.build("lora"))
-    start: str = ""
+    start: Annotated[str, Place()] = ""
     codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
     cohort: Rounds = Rounds()
     engine: Engine = Engine()
@@ -185,6 +191,8 @@ class Recipe(Settings):
 
 def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
     """The recipe of a file, or the embedded quick start, with ``a.b=c`` settings laid over it.
+
+    Relative paths in the file are seen from the file's folder, those in settings from the working directory.
 
     Raises:
         UserError: with the file, the key, what is wrong and the nearest right name.
@@ -206,7 +214,19 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from error
+    if path is not None:
+        plain = moved(plain, Recipe, seen_from(path.parent))
     return with_sets(plain, where, sets)
+
+
+def with_whole_paths(recipe: Recipe) -> Recipe:
+    """The same recipe, to be read from anywhere."""
+    return make_recipe(moved(as_plain(recipe), Recipe, whole), "recipe")
+
+
+def for_folder(recipe: Recipe, folder: Path) -> Recipe:
+    """The same recipe with its relative paths as a file in a folder has to hold them."""
+    return make_recipe(moved(as_plain(recipe), Recipe, relative_to(folder)), "recipe")
 
 
 def with_sets(plain: dict[str, Any], where: str, sets: Iterable[str] = ()) -> Recipe:
@@ -226,7 +246,16 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
     for one in filter(None, (recipe, control_of(recipe))):
         _require_sums(one, where)
+        _require_different_sinks(one, where)
     return recipe
+
+
+def _require_different_sinks(recipe: Recipe, where: str) -> None:
+    """Two of one tool would write one state file and bear one key there."""
+    names = [shelf_name(sink) for sink in recipe.sinks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: sinks: {twice} is there {names.count(twice)} times; wanted each tool once")
 
 
 def _require_sums(recipe: Recipe, where: str) -> None:
@@ -323,9 +352,9 @@ def digest_of(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(deciding(recipe), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def meanings(thing: Any) -> dict[str, str]:
+def meanings(kind: type[Any]) -> dict[str, str]:
     """One line for each setting of a model or dataclass, from the ``Attributes:`` of its docstring."""
-    text = inspect.getdoc(type(thing)) or ""
+    text = inspect.getdoc(kind) or ""
     _, _, listed = text.partition("Attributes:\n")
     found: dict[str, str] = {}
     last = ""
@@ -344,7 +373,7 @@ def annotated_toml(thing: Any, name: str = "", head: str = "[{}]") -> str:
     import tomli_w
 
     lines, tables = [head.format(name)] if name else [], []
-    notes = meanings(thing)
+    notes = meanings(type(thing))
     plain = as_plain(thing)
     for key, value in plain.items():
         child = getattr(thing, key, None)

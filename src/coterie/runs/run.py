@@ -29,7 +29,7 @@ from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
 from coterie.models.backbone import Backbone
 from coterie.models.peft_files import read_peft
-from coterie.runs.build import Assembly, assemble, header_of, plan_of, population_of, resolve
+from coterie.runs.build import Assembly, assemble, fixed_prompts, header_of, plan_of, population_of, resolve
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Loop, Tell
@@ -42,6 +42,7 @@ from coterie.runs.recipe import (
     digest_of,
     make_recipe,
     read_recipe,
+    with_whole_paths,
 )
 from coterie.runs.sink import Opening
 
@@ -78,10 +79,9 @@ def start(
     with contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
         resolved, plan = resolve(recipe, len(people.clients), crew.plan)
-        prompts = resolved.pictures.prompts or people.prompts
-        resolved = resolved.model_copy(
-            update={"pictures": resolved.pictures.model_copy(update={"prompts": tuple(prompts)})}
-        )
+        drawn = resolved.pictures.model_copy(update={"prompts": fixed_prompts(resolved, people)})
+        resolved = resolved.model_copy(update={"pictures": drawn})
+        resolved = with_whole_paths(resolved)
         folder.lock()
         try:
             folder.write("recipe.toml", annotated_toml(resolved))

@@ -1,13 +1,16 @@
-"""What ``coterie list`` and ``coterie show`` say about run folders, as plain values."""
+"""What ``coterie list`` and ``coterie show`` say about run folders, as plain values.
+
+The recipe of a run folder was written resolved, so its plain values are read and no settings are built from them.
+"""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from coterie.core.errors import UserError
 from coterie.runs.folder import RunFolder, open_run
-from coterie.runs.recipe import as_plain, read_recipe
 
 _COLUMNS = ("run", "form", "backbone", "rounds", "seed", "state")
 
@@ -61,17 +64,31 @@ def details(path: Path) -> dict[str, Any]:
 
 
 def _summary(folder: RunFolder) -> dict[str, Any]:
-    recipe = as_plain(read_recipe(folder.server / "recipe.toml"))
+    recipe = _recipe_of(folder)
     rounds = [event["round"] for event in folder.events() if event["event"] == "round_done"]
     finished = (folder.server / "results.json").is_file()
     return {
         "run": str(folder.path),
-        "form": recipe["form"]["name"],
-        "backbone": recipe["backbone"]["name"],
+        **{key: recipe[key] for key in ("form", "backbone")},
         "rounds": f"{max([0, *rounds])}/{recipe['rounds']}",
         "seed": recipe["seed"],
         "state": "finished" if finished else f"stopped: coterie run --resume {folder.path}",
     }
+
+
+def _recipe_of(folder: RunFolder) -> dict[str, Any]:
+    """The names and numbers of a run's recipe that are shown."""
+    path = folder.server / "recipe.toml"
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+        names = {key: str(plain[key]["name"]) for key in ("form", "backbone")}
+        return names | {key: int(plain[key]) for key in ("rounds", "seed")}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: the recipe cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not TOML: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a resolved recipe: {type(error).__name__}: {error}") from error
 
 
 def _loss(scores: list[dict[str, Any]], client: str, test: str, adapter: str) -> float | None:

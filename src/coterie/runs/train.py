@@ -54,6 +54,9 @@ def training_recipe(
     }
     for item in sets:
         lay_over(plain, *setting(item))
+    drawn = plain.setdefault("pictures", {})
+    if isinstance(drawn, dict):  # a folder's captions have its trigger, which means nothing to another's adapter
+        drawn.setdefault("own_prompts", not drawn.get("prompts"))
     return make_recipe(plain, "train")
 
 

@@ -11,17 +11,10 @@ from PIL import Image
 
 import coterie
 
-TINY = [
-    "backbone.name=untrained", "rounds=1", "form.fit.steps=1", "form.fit.batch=2", "form.keeping.steps=1",
-    "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0", "engine.width=2", "engine.workers=0",
-    "data.partition=iid", "data.num_clients=3", "form.grouping.name=single", "method.targets=attention", "control={}",
-    "evaluation.levels=4",
-]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return coterie.run(out=tmp_path_factory.mktemp("api") / "run", sets=TINY)
+def run(tiny, tmp_path_factory):
+    return coterie.run(out=tmp_path_factory.mktemp("api") / "run", sets=tiny)
 
 
 def test_all_names_are_there_and_nothing_else_is_promised():
@@ -42,6 +35,35 @@ def test_importing_the_package_or_asking_for_help_does_not_import_torch():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("command", ["list", "show"])
+def test_looking_at_runs_does_not_wait_for_torch(run, command):
+    where = run.path.parent if command == "list" else run.path
+    code = (
+        "import sys\n"
+        "from coterie.__main__ import main\n"
+        f"sys.argv = ['coterie', {command!r}, {str(where)!r}]\n"
+        "main()\n"
+        "assert not {'torch', 'numpy', 'diffusers', 'PIL'} & set(sys.modules), 'heavy'"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert "finished" in said
+
+
+def test_a_run_whose_recipe_was_damaged_is_a_row_that_says_so(run, tmp_path):
+    import shutil
+
+    from coterie.runs.show import summaries
+
+    for name, text in (("words", "not TOML at all"), ("short", "seed = 0"), ("whole", None)):
+        shutil.copytree(run.path, tmp_path / name)
+        if text is not None:
+            (tmp_path / name / "server" / "recipe.toml").write_text(text)
+    rows = {row["run"].rsplit("/", 1)[1]: row for row in summaries(tmp_path)}
+    assert "not TOML" in rows["words"]["state"]
+    assert "not a resolved recipe" in rows["short"]["state"]
+    assert (rows["whole"]["state"], rows["whole"]["form"], rows["whole"]["rounds"]) == ("finished", "clustered", "1/1")
 
 
 def test_a_run_says_what_its_folder_says(run):

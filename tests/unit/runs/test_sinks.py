@@ -191,7 +191,7 @@ def test_nothing_private_is_told(tmp_path, heard):
 
 
 def test_a_recipe_with_sinks_is_written_and_read_and_decides_the_same(tmp_path):
-    bare, one = small(), small('sinks=[{name="tensorboard",folder="elsewhere"},"wandb"]')
+    bare, one = small(), small('sinks=[{name="tensorboard",folder="/elsewhere"},"wandb"]')
     assert digest_of(bare) == digest_of(one)
     assert "sinks" not in deciding(one)
     assert small("sinks=tensorboard").sinks == small('sinks=["tensorboard"]').sinks
@@ -209,6 +209,10 @@ def test_a_recipe_with_sinks_is_written_and_read_and_decides_the_same(tmp_path):
         ('["tensorbord"]', "sinks.0.name: no sink is called 'tensorbord'; did you mean 'tensorboard'"),
         ('[{name="wandb",projct="x"}]', "sinks.0.projct: unknown key; did you mean 'project'"),
         ("3", "sinks: "),
+        (
+            '["wandb",{name="mlflow"},{name="wandb",project="x"}]',
+            "sinks: wandb is there 2 times; wanted each tool once",
+        ),
     ],
 )
 def test_a_wrong_sink_is_named(sinks, wanted):

@@ -22,7 +22,7 @@ class Folders:
     A picture without a caption is captioned by its folder's trigger, or by the folder's name where there is none.
 
     Attributes:
-        paths: the folders, as seen from where the command is typed.
+        paths: the folders.
         triggers: by folder's name: a word put before each of its captions, to call what was learned by.
         caption_column: of metadata files.
     """

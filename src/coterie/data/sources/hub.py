@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from coterie.core.errors import UserError, nearest
+from coterie.core.place import Place
 from coterie.data.arrow_rows import columns_of, rows_of
 from coterie.data.picture import Row, gather, require_some
 from coterie.data.shelf import SOURCES
@@ -24,7 +25,7 @@ class Hub:
     """Pictures from ``datasets``: an id of the hub, a folder of its files, or a folder that ``save_to_disk`` wrote.
 
     Attributes:
-        path: the id, like ``owner/name``, or the folder, as seen from where the command is typed.
+        path: the id, like ``owner/name``, or the folder.
         config: which part of a data set that has several; empty is its only or default one.
         split: which rows, like ``train`` or ``train[:200]``.
         revision: branch, tag or commit on the hub; empty is the newest. A commit makes a run repeatable.
@@ -33,7 +34,7 @@ class Hub:
         caption: for every picture that has none of its own; empty leaves such pictures out.
     """
 
-    path: str
+    path: Annotated[str, Place(or_id=True)]
     config: str = ""
     split: str = "train"
     revision: str = ""

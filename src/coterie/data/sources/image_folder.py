@@ -28,7 +28,7 @@ class ImageFolder:
     read from a ``wish.txt`` in its folder into a column ``wish``; the form ``clustered`` groups by it.
 
     Attributes:
-        path: the folder, as seen from where the command is typed.
+        path: the folder.
         caption_column: the column of the metadata files that holds the captions; ``text`` does where there is no
             ``caption``.
         caption: for every picture that has none of its own; empty leaves such pictures out.

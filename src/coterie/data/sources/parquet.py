@@ -22,7 +22,7 @@ class Parquet:
     """Pictures from one parquet file.
 
     Attributes:
-        path: the file, as seen from where the command is typed.
+        path: the file.
         image_column: the column of pictures: an Image feature (``bytes`` and ``path``) or plain bytes.
         caption_column: the column of captions; ``text`` does where there is no ``caption``.
         caption: for every picture that has none of its own; empty leaves such pictures out.

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
+from coterie.core.place import Place
 from coterie.models import flow
 from coterie.models.backbone import Rows
 from coterie.models.batches import drawn, fixed, paired
@@ -55,8 +56,8 @@ class PipelineSettings:
 
     embedded: ClassVar = False
 
-    path: str
-    config: str = ""
+    path: Annotated[str, Place(or_id=True)]
+    config: Annotated[str, Place(or_id=True)] = ""
     revision: str = ""
     variant: str = ""
     side: Annotated[int, Ge(0), Le(4096)] = 0

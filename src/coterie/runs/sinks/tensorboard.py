@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coterie.core.place import Place
 from coterie.runs.sink import SINKS, Opening
 
 
@@ -23,7 +24,7 @@ class TensorBoard:
         pictures: whether sheets drawn by the server are written too.
     """
 
-    folder: str = ""
+    folder: Annotated[str, Place()] = ""
     pictures: bool = True
 
     def open(self, opening: Opening) -> Files:

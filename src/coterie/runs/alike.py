@@ -1,0 +1,38 @@
+"""Adapters of different ranks and layers brought to one layout, so that they can stand in one bank or be averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from coterie.core.adapter import Adapter, Layout, LowRank, build
+from coterie.models.adapter_files import Shape
+
+
+def aligned(adapter: Adapter, others: Sequence[Adapter], layers: Mapping[str, Shape]) -> Adapter:
+    """The same adapter with every layer that any of them adapts, in the backbone's order; new ones do nothing."""
+    own = {part.name: i for i, part in enumerate(adapter.layout.parts)}
+    wanted = {part.name for other in others for part in other.layout.parts}
+    parts, pieces = [], []
+    for name, shape in layers.items():
+        if name in own:
+            part = adapter.layout.parts[own[name]]
+            assert isinstance(part, LowRank)
+            parts.append(part)
+            pieces.append(adapter.factors(own[name]))
+        elif name in wanted:
+            parts.append(LowRank(name, shape.out, shape.columns, 1, 1.0, shape.kernel))
+            pieces.append((torch.zeros(shape.out, 1), torch.zeros(1, shape.columns)))
+    return build(Layout(adapter.layout.backbone, tuple(parts)), pieces)
+
+
+def at_rank(layout: Layout, rank: int) -> Layout:
+    """The same low-rank layers, all at one rank and with a scale of one."""
+    parts = [LowRank(p.name, p.out, p.columns, rank, 1.0, p.kernel) for p in layout.parts if isinstance(p, LowRank)]
+    return Layout(layout.backbone, tuple(parts))
+
+
+def largest_rank(adapter: Adapter) -> int:
+    """Of its low-rank parts."""
+    return max(part.rank for part in adapter.layout.parts if isinstance(part, LowRank))
