@@ -121,12 +121,15 @@ class Pipeline:
     def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
         """``x0``: the middle of the autoencoder's answer, scaled as the pipeline does; and the encoded captions."""
         vae, latents = self._vae(), []
-        for start in range(0, len(pixels), AT_ONCE):
-            x = torch.from_numpy(np.array(pixels[start : start + AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
+        # one picture by itself is laid out in memory otherwise than several, and one such client in a pass would choose
+        # other kernels for all: it is encoded twice
+        given = np.repeat(pixels, 2, 0) if len(pixels) == 1 else pixels
+        for start in range(0, len(given), AT_ONCE):
+            x = torch.from_numpy(np.array(given[start : start + AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
             latents.append(vae.encode(x.contiguous().to(self.device)).latent_dist.mode().cpu())
         height, width = pixels.shape[1:3]
         shape = (self._shape[0], height // self._factor, width // self._factor)
-        x0 = torch.cat(latents) if latents else torch.zeros(0, *shape)
+        x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *shape)
         return {"x0": (x0 - self._shift) * self._scale, **self.family.shaped(self.encode(captions), height, width)}
 
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
