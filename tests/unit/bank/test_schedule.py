@@ -1,6 +1,7 @@
 """The timetable: shares are kept, steps are spread, clients meet as often as can be, and nobody depends on a mate."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def test_a_buckets_steps_are_spread():
     order = [turn.bucket for turn in turns([12, 4], 32, 5)]
     where = [i for i, bucket in enumerate(order) if bucket == 1]
     assert len(where) == 8
-    assert max(b - a for a, b in zip(where, where[1:], strict=False)) <= 8
+    assert max(b - a for a, b in pairwise(where)) <= 8
 
 
 def test_without_buckets_all_go_step_by_step():

@@ -21,9 +21,9 @@ def file(height, width, seed=0):
     return out.getvalue()
 
 
-def table(*sizes, cut=Buckets(32, 4)):
+def table(*sizes):
     rows = [Row(str(i), file(*size, i), f"thing {i}", {"client": "ann"}) for i, size in enumerate(sizes)]
-    return gather(rows, cut)
+    return gather(rows, Buckets(32, 4))
 
 
 @pytest.mark.parametrize(("side", "multiple"), [(1024, 64), (1024, 16), (512, 64), (768, 32), (256, 16), (32, 4)])
