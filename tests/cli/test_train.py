@@ -94,6 +94,10 @@ def test_the_recipe_that_is_written_says_the_same_and_runs(typed, folders):
         (["ann", "--trigger", "anne=x"], "no folder is called 'anne'; did you mean 'ann'?"),
         (["ann", "--trigger", "x", "--trigger", "y"], "only one word can be for all folders"),
         (["ann", "--backbone", "dodle"], "did you mean 'doodle'?"),
+        (
+            ["ann", "--buckets"],
+            "data.crop: the backbone doodle knows squares only; take crop = 'square', or a diffusers",
+        ),
         (["ann", "--memory", "plenty"], "engine.memory: 'plenty' is no size"),
     ],
 )

@@ -2,8 +2,9 @@
 
 Every pass has the same shape: ``width`` slots of ``batch`` rows, idle slots filled with zeros, and spare ones last
 where the network's sizes need them (``coterie.bank.shape``). A client's result is then a function of its own data and
-that shape, bit for bit, and never of its mates or of its slot. That holds for one thread: more of them cut a tensor at
-places that fall inside a client's rows.
+that shape, bit for bit, and never of its mates or of its slot. With buckets a pass has the shape of one of them and
+trains the clients whose turn it is there (``coterie.bank.schedule``); the others' slots are idle. All that holds for
+one thread: more of them cut a tensor at places that fall inside a client's rows.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
+from coterie.bank.schedule import Turn, passes, plain_turns, turns
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Adapter
 from coterie.core.work import Fit, Fitted
-from coterie.models.backbone import Rows
+from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
 Progress = Callable[[int, int], None]
 
@@ -31,13 +33,23 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class FitJob:
-    """One client's training: where it starts, how, on what, and the seed of all its draws."""
+    """One client's training: where it starts, how, on what, and the seed of all its draws.
+
+    With buckets the jobs of one call have the same ones in the same order, also where a client has no picture.
+    """
 
     client: str
     start: Adapter
     fit: Fit
-    prepared: Rows
+    prepared: Rows | Shaped
     seed: int
+
+    @property
+    def turns(self) -> list[Turn]:
+        """When it takes its steps, and in which bucket."""
+        if not isinstance(self.prepared, tuple):
+            return plain_turns(self.fit.steps)
+        return turns([count_of(rows) for rows in self.prepared], self.fit.steps, self.seed)
 
 
 def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, total: None) -> list[Fitted | NotFinite]:
@@ -51,11 +63,12 @@ def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, to
     for _, same in groupby(order, key=lambda i: jobs[i].fit.batch):
         indices = list(same)
         chunks += [indices[k : k + bank.width] for k in range(0, len(indices), bank.width)]
-    total = sum(jobs[chunk[0]].fit.steps for chunk in chunks)
+    schedules = [passes([jobs[i].turns for i in chunk]) for chunk in chunks]
+    total = sum(map(len, schedules))
     results: dict[int, Fitted | NotFinite] = {}
     done = 0
     sizes = sizes_of(bank.backbone, jobs[0].prepared) if total and bank.width > 1 else None
-    for chunk in chunks:
+    for chunk, schedule in zip(chunks, schedules, strict=True):
         members = [jobs[i] for i in chunk]
         begun = done
 
@@ -64,15 +77,17 @@ def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, to
 
         bank.reserve(slots_for(bank.width, members[0].fit.batch, sizes))
         try:
-            results |= dict(zip(chunk, _fit_chunk(bank, members, tell), strict=True))
+            results |= dict(zip(chunk, _fit_chunk(bank, members, schedule, tell), strict=True))
         finally:
             bank.release()
-        done += members[0].fit.steps
+        done += len(schedule)
     return [results[i] for i in range(len(jobs))]
 
 
-def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> list[Fitted | NotFinite]:
-    batch, most = jobs[0].fit.batch, max(job.fit.steps for job in jobs)
+def _fit_chunk(
+    bank: Bank, jobs: list[FitJob], schedule: Sequence[tuple[int, list[int]]], tell: Callable[[int], None]
+) -> list[Fitted | NotFinite]:
+    batch = jobs[0].fit.batch
     for slot in range(len(bank.master)):
         bank.load(slot, jobs[slot].start if slot < len(jobs) else None)
     bank.bind_training()
@@ -87,11 +102,11 @@ def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> l
     optimiser = torch.optim.AdamW(groups, lr=1.0, fused=True)
     losses: list[list[float]] = [[] for _ in jobs]
     failed: set[int] = set()
-    for step in range(most):
-        live = [k for k, job in enumerate(jobs) if step < job.fit.steps and k not in failed]
+    for number, (bucket, turn) in enumerate(schedule, 1):
+        live = [k for k in turn if k not in failed]
         if not live:
-            break
-        mean = _client_losses(bank, jobs, live, generators, batch)
+            continue
+        mean = _client_losses(bank, jobs, bucket, live, generators, batch)
         with warnings.catch_warnings():  # strided gradients are meant: they are views of one flat tensor
             warnings.filterwarnings("ignore", message="grad and param do not obey")
             mean[live].sum().backward()
@@ -102,21 +117,22 @@ def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> l
             if not _finite(values[k]):
                 failed.add(k)
                 continue
-            optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, step)
+            optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, len(losses[k]) - 1)
             rows[k].grad = _prepared_gradient(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         bank.sync()
         bank.grad.zero_()
-        tell(step + 1)
+        tell(number)
     return [_result(bank, k, job, losses[k]) for k, job in enumerate(jobs)]
 
 
 def _client_losses(
-    bank: Bank, jobs: list[FitJob], live: list[int], generators: list[torch.Generator], batch: int
+    bank: Bank, jobs: list[FitJob], bucket: int, live: list[int], generators: list[torch.Generator], batch: int
 ) -> Tensor:
     """Each slot's mean loss, ``(slots,)``; the sum over clients is what is differentiated, never their mean."""
-    drawn = {k: bank.backbone.draw(jobs[k].prepared, batch, jobs[k].fit.drop, generators[k]) for k in live}
+    examples = {k: sets_of(jobs[k].prepared)[bucket] for k in live}
+    drawn = {k: bank.backbone.draw(examples[k], batch, jobs[k].fit.drop, generators[k]) for k in live}
     some = drawn[live[0]]
     idle = {name: torch.zeros_like(value) for name, value in some.items()}
     slots = [drawn.get(k, idle) for k in range(len(bank.master))]
@@ -141,7 +157,7 @@ def _result(bank: Bank, slot: int, job: FitJob, losses: list[float]) -> Fitted |
     adapter = bank.read(slot, job.start.layout) if job.fit.steps else job.start
     if not all(map(_finite, losses)) or not torch.isfinite(adapter.row).all():
         return NotFinite(f"{job.client}: the training loss is no finite number; try a smaller form.fit.rate")
-    examples = len(next(iter(job.prepared.values())))
+    examples = count_of(job.prepared)
     numbers = (
         {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
     )

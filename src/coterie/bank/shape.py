@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from coterie.models.backbone import Backbone, Rows
+from coterie.models.backbone import Backbone, Rows, Shaped, count_of, sets_of
 
 BLOCK = 64  # numbers in two AVX-512 registers of bfloat16, the largest block there is; a multiple of all others
 
@@ -25,8 +25,12 @@ class Sizes(NamedTuple):
     least: int
 
 
-def sizes_of(backbone: Backbone, prepared: Rows) -> Sizes:
-    """Sizes of one row's activations, by running one example through the network; nothing may be bound to it."""
+def sizes_of(backbone: Backbone, prepared: Rows | Shaped) -> Sizes:
+    """Sizes of one row's activations, by running one example through the network; nothing may be bound to it.
+
+    With buckets an example of each, made up where there is no picture: the slots of a pass may not depend on whose
+    pictures are there.
+    """
     found: list[int] = []
 
     def note(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -37,11 +41,17 @@ def sizes_of(backbone: Backbone, prepared: Rows) -> Sizes:
     hooks = [module.register_forward_hook(note) for module in backbone.network.modules()]
     try:
         with torch.no_grad():
-            backbone.losses(backbone.draw(prepared, 1, 0.0, torch.Generator().manual_seed(0)))
+            for rows in _one_of_each(sets_of(prepared)):
+                backbone.losses(backbone.draw(rows, 1, 0.0, torch.Generator().manual_seed(0)))
     finally:
         for hook in hooks:
             hook.remove()
     return Sizes(math.gcd(BLOCK, *found), min(found, default=BLOCK))
+
+
+def _one_of_each(sets: Shaped) -> list[Rows]:
+    some = next(rows for rows in sets if count_of(rows))
+    return [{**some, "x0": some["x0"].new_zeros(count_of(some), *rows["x0"].shape[1:])} for rows in sets]
 
 
 def slots_for(width: int, batch: int, sizes: Sizes | None) -> int:

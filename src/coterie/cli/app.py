@@ -98,6 +98,7 @@ Triggers = Annotated[
 Steps = Annotated[int, typer.Option(help="Training steps of each adapter.", min=1)]
 Rank = Annotated[int, typer.Option(help="Of the adapters.", min=1, max=1024)]
 Batch = Annotated[int, typer.Option(help="Pictures in a step.", min=1)]
+Buckets = Annotated[bool, typer.Option("--buckets", help="Pictures keep about their shapes; else they are cut square.")]
 HeldOutShare = Annotated[float, typer.Option(help="Share of the pictures kept to measure on.", min=0, max=0.9)]
 
 
@@ -110,6 +111,7 @@ def train(
     rank: Rank = 8,
     batch: Batch = 4,
     held_out: HeldOutShare = 0.1,
+    buckets: Buckets = False,
     memory: Memory = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; otherwise a new one below runs/.")] = None,
     sets: Sets = None,
@@ -121,7 +123,7 @@ def train(
         from coterie.runs.train import training_recipe
 
         given = _with_memory(sets, memory)
-        return training_recipe(folders, backbone, steps, rank, batch, trigger or (), held_out, given)
+        return training_recipe(folders, backbone, steps, rank, batch, trigger or (), held_out, given, buckets)
 
     _play(read, out, None, as_json)
 
@@ -131,6 +133,7 @@ def new(
     folders: Folders,
     backbone: BackboneOption = "doodle",
     trigger: Triggers = None,
+    buckets: Buckets = False,
     out: Annotated[Path, typer.Option(help="The new file.")] = Path("recipe.toml"),
     sets: Sets = None,
 ) -> None:
@@ -141,7 +144,7 @@ def new(
 
     if out.exists():
         raise UserError(f"{out}: is there already; choose another name with --out FILE")
-    made = training_recipe(folders, backbone, triggers=trigger or (), sets=sets or ())
+    made = training_recipe(folders, backbone, triggers=trigger or (), sets=sets or (), buckets=buckets)
     write_bytes(out, annotated_toml(for_folder(made, out.parent)).encode())
     typer.echo(f"{out}: look at it, change it, then: coterie run {out}")
 
@@ -396,7 +399,12 @@ def data_check(
     column: Annotated[str, typer.Option(help="Column that names the client, if not client or person.")] = "",
     split: Annotated[str, typer.Option(help="Which rows of a data set.")] = "train",
     revision: Annotated[str, typer.Option(help="Of a data set on the hub: branch, tag or commit.")] = "",
-    side: Annotated[int, typer.Option(help="Pixels of a side after cropping.", min=8, max=1024)] = 32,
+    side: Annotated[
+        int, typer.Option(help="Pixels of a square's side; 0 is 32, or 512 with buckets.", min=0, max=4096)
+    ] = 0,
+    buckets: Annotated[
+        bool, typer.Option("--buckets", help="Cut to the shapes of the buckets beside a square of that side.")
+    ] = False,
     sets: Sets = None,
     format: Format = "table",
 ) -> None:
@@ -406,7 +414,9 @@ def data_check(
     from coterie.runs.look import Asked, looked_at
 
     options = Asked(image_column, caption_column, caption, column, split, revision)
-    table = looked_at(what, side, options, sets or ())
+    if 0 < side < 8:
+        raise UserError(f"--side {side}: nothing can be seen in so few pixels; wanted at least 8")
+    table = looked_at(what, side, options, sets or (), buckets)
     if sheet is not None:
         from coterie.data.sheet import sheet as drawn
         from coterie.engines.disk import write_bytes

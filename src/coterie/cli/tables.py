@@ -47,6 +47,8 @@ def print_check(checked: Checked, format: str) -> None:
         return
     print(f"pictures           {checked.num_pictures}")
     print("words of a caption {0} to {2}, {1} in the middle".format(*checked.caption_words))
+    if len(checked.per_size) > 1:
+        print("per size           " + ", ".join(f"{size}: {n}" for size, n in checked.per_size.items()))
     if checked.per_split:
         print("per split          " + ", ".join(f"{name or 'none'} {n}" for name, n in checked.per_split.items()))
     if checked.per_client:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from coterie.data.picture import NO_CAPTION
-from coterie.data.table import Pixels, Skipped, Table
+from coterie.data.table import Pictures, Skipped, Table
 
 GRID = 16
 NEAR = 0.05
@@ -49,6 +49,7 @@ class Checked:
         skipped: rows that could not be used, with reasons.
         near_duplicates: closest first; across the split where there is one, else among all rows.
         hints: what may be done about it, a sentence each.
+        per_size: usable rows by ``WIDTH x HEIGHT`` that they are cut to, most pictures first.
     """
 
     num_pictures: int
@@ -60,6 +61,7 @@ class Checked:
     skipped: tuple[Skipped, ...]
     near_duplicates: tuple[Pair, ...]
     hints: tuple[str, ...] = ()
+    per_size: Mapping[str, int] = field(default_factory=dict)
 
 
 def check(table: Table, near: float = NEAR) -> Checked:
@@ -85,6 +87,7 @@ def check(table: Table, near: float = NEAR) -> Checked:
         table.skipped,
         tuple(_near(table, split, near)),
         tuple(_hints(table)),
+        {f"{w} x {h}": len(rows) for (h, w), rows in sorted(table.by_size.items(), key=lambda size: -len(size[1]))},
     )
 
 
@@ -97,7 +100,7 @@ def clients_of(table: Table) -> dict[str, list[int]]:
     return rows
 
 
-def distances(first: Pixels, second: Pixels) -> NDArray[np.float32]:
+def distances(first: Pictures, second: Pictures) -> NDArray[np.float32]:
     """One minus the correlation of pictures reduced to 16 by 16: 0 for alike, about 1 for unrelated: ``(n, m)``.
 
     Correlation ignores brightness and contrast; the reduction ignores resampling, compression and single pixels.
@@ -135,7 +138,7 @@ def _near(table: Table, split: tuple[str, ...] | None, near: float) -> list[Pair
     return sorted(pairs, key=lambda pair: (pair.distance, pair.first, pair.second))
 
 
-def _sketch(pixels: Pixels) -> NDArray[np.float32]:
+def _sketch(pixels: Pictures) -> NDArray[np.float32]:
     """Each picture as a unit vector without its mean; a picture of one colour as that colour alone."""
     small = [np.asarray(Image.fromarray(p).resize((GRID, GRID), Image.Resampling.BOX)) for p in pixels]
     flat = np.array(small, dtype=np.float32).reshape(len(small), GRID * GRID * 3) / 255

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to square pixels, and from a source's rows to a table that names its bad rows."""
+"""From the bytes of a picture file to pixels, and from a source's rows to a table that names its bad rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from coterie.core.errors import UserError
-from coterie.data.table import Pixels, Skipped, Table
+from coterie.data.buckets import Cut, size_for, square_of
+from coterie.data.table import Pictures, Pixels, Skipped, Table, collected
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
 """What is opened. Pillow knows more, and some of it runs other programs on the file, as PostScript does."""
@@ -55,10 +56,11 @@ def endings() -> frozenset[str]:
     return frozenset(known | {".heic", ".heif"})
 
 
-def decode(image: bytes, side: int) -> Pixels:
-    """The picture upright, on white where it is see-through, cut square at its centre: ``(side, side, 3)``.
+def decode(image: bytes, cut: Cut) -> Pixels:
+    """The picture upright, on white where it is see-through, cut at its centre: ``(height, width, 3)``.
 
-    Of a moving picture this is the first frame. Sixteen bits are scaled to eight.
+    That is the square of a side, or the nearest of the buckets; no picture is squashed. Of a moving picture this is the
+    first frame. Sixteen bits are scaled to eight.
 
     Raises:
         Unreadable: if the bytes are no picture, are cut short, or would unpack to a huge one.
@@ -74,7 +76,7 @@ def decode(image: bytes, side: int) -> Pixels:
                 _require_modest(opened, len(image))
                 opened.load()
                 _turn(opened)
-                return np.asarray(_square(_on_white(opened), side), dtype=np.uint8)
+                return _fitted(_on_white(opened), cut)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -86,14 +88,14 @@ def decode(image: bytes, side: int) -> Pixels:
         raise Unreadable(f"damaged: {str(err).splitlines()[0] if str(err).strip() else type(err).__name__}") from err
 
 
-def gather(rows: Iterable[Row], side: int, caption: str = "") -> Table:
+def gather(rows: Iterable[Row], cut: Cut, caption: str = "") -> Table:
     """All usable rows as a table, which may be empty; the others by name and reason in ``skipped``.
 
     A client (column ``client`` or ``person``) of whom nothing is usable is in ``skipped`` too.
 
     Args:
         rows: what a source found.
-        side: of the squares, in pixels.
+        cut: side of the squares in pixels, or buckets.
         caption: for pictures that have none; empty skips them.
     """
     pixels: list[Pixels] = []
@@ -111,7 +113,7 @@ def gather(rows: Iterable[Row], side: int, caption: str = "") -> Table:
                 raise Unreadable("an empty file")
             if not text:
                 raise Unreadable(NO_CAPTION)
-            pixels.append(decode(row.image, side))
+            pixels.append(decode(row.image, cut))
             kept.append((text, row.columns))
         except Unreadable as reason:
             skipped.append(Skipped(row.name, str(reason)))
@@ -121,7 +123,7 @@ def gather(rows: Iterable[Row], side: int, caption: str = "") -> Table:
             skipped.append(Skipped(value, f"a {name} without a usable picture"))
     names = dict.fromkeys(name for _, columns in kept for name in columns)
     return Table(
-        np.stack(pixels) if pixels else np.zeros((0, side, side, 3), np.uint8),
+        collected(pixels, square_of(cut)),
         tuple(text for text, _ in kept),
         {name: tuple(columns.get(name, "") for _, columns in kept) for name in names},
         tuple(skipped),
@@ -189,9 +191,26 @@ def _eight_bits(values: NDArray[Any], mode: str) -> Pixels:
     return scaled
 
 
-def _square(picture: Image.Image, side: int) -> Image.Image:
+def squares(pictures: Pictures, side: int) -> Pixels:
+    """Pictures of any shapes cut square at their centres: ``(n, side, side, 3)``."""
+    if pictures.shape[1:] == (side, side, 3):
+        return pictures
+    out: Pixels = collected([_fitted(Image.fromarray(picture), side) for picture in pictures], side)
+    return out
+
+
+def _fitted(picture: Image.Image, cut: Cut) -> Pixels:
+    """The largest part of a picture, around its centre, that has the wanted shape, resampled to the wanted size."""
     width, height = picture.size
-    short = min(width, height)
-    left, top = (width - short) // 2, (height - short) // 2
-    box = (left, top, left + short, top + short)
-    return picture.resize((side, side), Image.Resampling.LANCZOS, box=box)
+    high, wide = size_for(cut, height, width)
+    if high == wide:  # in whole pixels, as squares always were
+        short = min(width, height)
+        left, top = float((width - short) // 2), float((height - short) // 2)
+        across = down = float(short)
+    else:
+        part = min(width / wide, height / high)
+        across, down = part * wide, part * high
+        left, top = max(0.0, (width - across) / 2), max(0.0, (height - down) / 2)
+    box = (left, top, min(left + across, width), min(top + down, height))
+    resized = picture.resize((wide, high), Image.Resampling.LANCZOS, box=box)
+    return np.asarray(resized, dtype=np.uint8)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from coterie.core.errors import UserError, nearest
-from coterie.data.table import Skipped, Table, distinct, join
+from coterie.data.table import Skipped, Table, collected, distinct, join
 
 VALIDATION = 4
 MOST_PROMPTS = 8
@@ -116,7 +116,8 @@ def mirrored(population: Population) -> Population:
     """
     clients = {}
     for name, data in population.clients.items():
-        other = replace(data.train, pixels=np.ascontiguousarray(data.train.pixels[:, :, ::-1]))
+        turned = [np.ascontiguousarray(picture[:, ::-1]) for picture in data.train.pixels]
+        other = replace(data.train, pixels=collected(turned, 0))
         clients[name] = replace(data, train=join([data.train, other]))
     return replace(population, clients=clients)
 

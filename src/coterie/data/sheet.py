@@ -43,9 +43,11 @@ def sheet(table: Table) -> bytes:
         few = train[: TRAIN if held_out else TRAIN + HELD_OUT] + held_out[: TRAIN + HELD_OUT - min(len(train), TRAIN)]
         for place, row in enumerate(few):
             left, upper = 12 + place * CELL, top + LINE + 10
-            page.paste(_tile(table.pixels[row]), (left, upper))
+            tile = _tile(table.pixels[row])
+            page.paste(tile, (left, upper))
             if row in held_out:
-                pen.rectangle((left - 3, upper - 3, left + TILE + 2, upper + TILE + 2), outline=LEAK, width=2)
+                right, lower = left + tile.width + 2, upper + tile.height + 2
+                pen.rectangle((left - 3, upper - 3, right, lower), outline=LEAK, width=2)
             for line, words in enumerate(_lines(table.captions[row], small, CELL - 12)):
                 pen.text((left, upper + TILE + 6 + line * LINE), words, INK, small)
     more = f"and {len(clients) - len(shown)} more clients; " if len(clients) > len(shown) else ""
@@ -68,10 +70,11 @@ def _heading(name: str, train: int, held_out: int) -> str:
 
 
 def _tile(pixels: Pixels) -> Image.Image:
-    """Small pictures keep their pixels visible: this is what the model will see."""
+    """In its own shape; small pictures keep their pixels visible: this is what the model will see."""
     picture = Image.fromarray(pixels)
-    smooth = Image.Resampling.LANCZOS if picture.width > TILE else Image.Resampling.NEAREST
-    return picture.resize((TILE, TILE), smooth)
+    long = max(picture.size)
+    smooth = Image.Resampling.LANCZOS if long > TILE else Image.Resampling.NEAREST
+    return picture.resize((round(picture.width * TILE / long), round(picture.height * TILE / long)), smooth)
 
 
 def _lines(caption: str, font: Font, width: int) -> list[str]:

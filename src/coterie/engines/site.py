@@ -15,11 +15,12 @@ from torch import Tensor
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.seeds import seed_for
 from coterie.core.work import Fit, Fitted
+from coterie.data.table import Pictures
 from coterie.engines.cohort import ClientFailed
 from coterie.engines.disk import write_bytes
 from coterie.engines.memory import SiteMemory, version_of
 from coterie.engines.trampoline import Work
-from coterie.models.backbone import Rows
+from coterie.models.backbone import Rows, Shaped, count_of
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.png import png_bytes
 from coterie.wire.codec import Codec
@@ -33,7 +34,7 @@ class Belongings:
     Attributes:
         client: who it is.
         folder: for memory and what is kept.
-        train: prepared training examples.
+        train: prepared training examples; with buckets those of each.
         tests: held-out rows by name of the test set: ``own``, and ``style`` where a simulation knows it.
         levels: noise levels of a test set's rows.
         wishes: the client's wish in words, by kind; the one that counts is under the empty name.
@@ -45,18 +46,18 @@ class Belongings:
 
     client: str
     folder: Path
-    train: Rows
-    tests: Mapping[str, Rows]
+    train: Rows | Shaped
+    tests: Mapping[str, Rows | Shaped]
     levels: int
     wishes: Mapping[str, str]
-    pixels: NDArray[np.uint8]
-    held_out: tuple[NDArray[np.uint8], tuple[str, ...]]
+    pixels: Pictures
+    held_out: tuple[Pictures, tuple[str, ...]]
     before: str = ""
     prompts: tuple[str, ...] = ()
 
     @property
     def num_examples(self) -> int:
-        return len(next(iter(self.train.values())))
+        return count_of(self.train)
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class OpenSite:
         folder = self.folder / "adapters" / name
         return read_peft(folder, self.header.backbone) if folder.is_dir() else None
 
-    def keep_pictures(self, name: str, pixels: NDArray[np.uint8], captions: Sequence[str] = ()) -> None:
+    def keep_pictures(self, name: str, pixels: Pictures, captions: Sequence[str] = ()) -> None:
         folder = self.folder / "pictures" / name
         for i, picture in enumerate(pixels):
             write_bytes(folder / f"{i:02d}.png", png_bytes(picture))
@@ -175,11 +176,11 @@ class OpenSite:
         return self.host.belongings.prompts
 
     @property
-    def train_pixels(self) -> NDArray[np.uint8]:
+    def train_pixels(self) -> Pictures:
         return self.host.belongings.pixels
 
     @property
-    def held_out_pixels(self) -> NDArray[np.uint8]:
+    def held_out_pixels(self) -> Pictures:
         return self.host.belongings.held_out[0]
 
     @property

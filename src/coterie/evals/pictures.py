@@ -8,6 +8,7 @@ from typing import Any
 
 from coterie.core.protocols import Site
 from coterie.core.seeds import seed_for
+from coterie.data.picture import squares
 from coterie.evals.copies import copies
 
 OWN = 4  # of a person's training pictures, shown to them beside what their adapter draws
@@ -53,5 +54,6 @@ class Painter:
         adapter = site.kept("personal") or site.kept("served")
         seed = seed_for(self.seed, 0, site.client, "copies") % 2**31
         drawn = await site.sample(captions, adapter, seed)
-        found, expected = copies(drawn, site.held_out_pixels, site.train_pixels)
+        held_out, train = (squares(pixels, drawn.shape[1]) for pixels in (site.held_out_pixels, site.train_pixels))
+        found, expected = copies(drawn, held_out, train)
         return {"pictures": len(drawn), "copies": found, "expected": expected}

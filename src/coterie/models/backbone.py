@@ -15,6 +15,19 @@ from coterie.core.adapter import Layout
 Rows = Mapping[str, Tensor]
 """Tensors whose first dimension counts rows: examples, or rows of a batch."""
 
+Shaped = tuple[Rows, ...]
+"""Rows of each bucket of pictures, in the buckets' order, empty ones too."""
+
+
+def sets_of(rows: Rows | Shaped) -> Shaped:
+    """The sets of pictures of one shape: all rows are one where there are no buckets."""
+    return rows if isinstance(rows, tuple) else (rows,)
+
+
+def count_of(rows: Rows | Shaped) -> int:
+    """Rows in all."""
+    return sum(len(next(iter(some.values()))) for some in sets_of(rows))
+
 
 class Backbone(Protocol):
     """A frozen generative model.
@@ -22,7 +35,8 @@ class Backbone(Protocol):
     Attributes:
         digest: twelve hexadecimal digits of weights and configuration; adapters are bound to it.
         network: the module that holds the adapted layers; its parameters never change.
-        side: height and width of a picture in pixels.
+        side: height and width of a square picture in pixels; what is drawn is square.
+        multiple: that heights and widths in pixels are of; the side itself where only squares will do.
         num_parameters: of the network.
         device: torch's name of where the network computes; rows and pictures are on the CPU.
         component: of a pipeline that the network is, as adapter files name it: ``unet`` or ``transformer``.
@@ -33,6 +47,7 @@ class Backbone(Protocol):
     component: str
     network: nn.Module
     side: int
+    multiple: int
     num_parameters: int
 
     def layout(self, rank: int, alpha: float, targets: str) -> Layout:
@@ -40,7 +55,7 @@ class Backbone(Protocol):
         ...
 
     def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
-        """Everything constant about examples ``(n, side, side, 3)``, computed once: latents, encoded captions."""
+        """Everything constant about examples ``(n, height, width, 3)``, computed once: latents, encoded captions."""
         ...
 
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:

@@ -23,8 +23,15 @@ class Common:
     def channels(self, config: Any) -> int:
         return int(config.in_channels)
 
+    def multiple(self, config: Any) -> int:
+        halved = len(config.get("block_out_channels") or ())  # a U-Net halves between its blocks; others take patches
+        return 2 ** (halved - 1) if halved else max(2, int(config.get("patch_size") or 2))
+
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
         raise TypeError(f"{type(self).__name__} does not say how prompts are encoded")
+
+    def shaped(self, rows: Rows, height: int, width: int) -> Rows:
+        return rows
 
     def unconditional(self, pipe: Any, side: int) -> Rows:
         return self.conditions(pipe, [""], side)

@@ -17,7 +17,7 @@ class BackboneSettings(Protocol):
     """Settings of a backbone, which can load it.
 
     Attributes:
-        embedded: whether it is so small that every worker process has its own.
+        embedded: whether it is so small that every worker process has its own; such a one knows squares only.
     """
 
     embedded: ClassVar[bool]
@@ -58,8 +58,16 @@ class Family(Protocol):
         """Channels of the latents that a network of these settings takes."""
         ...
 
+    def multiple(self, config: Any) -> int:
+        """Height and width of the latents that a network of these settings takes are multiples of it."""
+        ...
+
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
-        """Prompts as the network wants them, encoded by the pipeline, for pictures of ``side`` pixels."""
+        """Prompts as the network wants them, encoded by the pipeline, for squares of ``side`` pixels."""
+        ...
+
+    def shaped(self, rows: Rows, height: int, width: int) -> Rows:
+        """The same conditions or ``tokens`` for pictures of a height and a width in pixels."""
         ...
 
     def unconditional(self, pipe: Any, side: int) -> Rows:

@@ -26,17 +26,19 @@ class Atlas:
     def __init__(self) -> None:
         self._side = 0
         self._tiles: list[Pixels] = []
-        self._known: dict[bytes, int] = {}
+        self._known: dict[tuple[tuple[int, ...], bytes], int] = {}
         self._made: tuple[int, tuple[bytes, int]] = (0, (b"", 8))
 
     def add(self, picture: Pixels) -> int:
-        """The number of a picture, which is new or was there before. The first picture decides the side of all."""
+        """The number of a picture, which is new or was there before. The first decides the longer side of all."""
         if not self._side:
             self._side = min(LARGEST_SIDE, max(picture.shape[:2]))
-        if picture.shape[:2] != (self._side, self._side):
-            how = Image.Resampling.LANCZOS if max(picture.shape[:2]) > self._side else Image.Resampling.NEAREST
-            picture = np.asarray(Image.fromarray(picture).resize((self._side, self._side), how), dtype=np.uint8)
-        key = picture.tobytes()
+        long = max(picture.shape[:2])
+        if long != self._side:
+            how = Image.Resampling.LANCZOS if long > self._side else Image.Resampling.NEAREST
+            wide, high = (max(1, round(n * self._side / long)) for n in picture.shape[1::-1])
+            picture = np.asarray(Image.fromarray(picture).resize((wide, high), how), dtype=np.uint8)
+        key = (picture.shape, picture.tobytes())
         if key not in self._known:
             self._known[key] = len(self._tiles)
             self._tiles.append(picture)
@@ -61,12 +63,18 @@ class Atlas:
         data, _ = self._packed()
         columns, rows = self.columns, math.ceil(len(self._tiles) / self.columns)
         places = "".join(
-            f".t{i}{{--x:{-(i % columns)};--y:{-(i // columns)}}}" for i in range(len(self._tiles))
-        )  # fmt: skip
+            f".t{i}{{--x:{-(i % columns)};--y:{-(i // columns)}{self._part(tile)}}}"
+            for i, tile in enumerate(self._tiles)
+        )
         url = base64.b64encode(data).decode()
         if self._side > SMALL:
             places += ":root{--side:48px;--grain:auto}"
         return f".px{{--columns:{columns};--rows:{rows};background-image:url(data:image/webp;base64,{url})}}{places}"
+
+    def _part(self, tile: Pixels) -> str:
+        """How much of its square a picture of another shape fills: the page shows that and no more."""
+        high, wide = (round(n / self._side, 4) for n in tile.shape[:2])
+        return "" if high == wide else f";--w:{wide};--h:{high}"
 
     def _packed(self) -> tuple[bytes, int]:
         """The file and the bits that it keeps; made again only if there are more pictures than the last time."""
@@ -79,7 +87,7 @@ class Atlas:
         sheet = np.zeros((math.ceil(len(self._tiles) / columns) * side, columns * side, 3), np.uint8)
         for i, tile in enumerate(self._tiles):
             y, x = (i // columns) * side, (i % columns) * side
-            sheet[y : y + side, x : x + side] = tile
+            sheet[y : y + len(tile), x : x + tile.shape[1]] = tile
         if side > SMALL:
             sheet = _shrunk(sheet, LONGEST)
             files = (_webp(sheet, quality) for quality in (85, 75, 60, 45))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from coterie.bank.bank import Bank
@@ -20,17 +21,18 @@ from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
 from coterie.data import partition
+from coterie.data.buckets import Buckets, Cut, Size
 from coterie.data.population import MOST_PROMPTS, ClientData, Population, mirrored, pooled, validation
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
-from coterie.data.table import Table
+from coterie.data.table import Pictures, Table
 from coterie.engines.keeper import Keeper
 from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.workshop import Workshop
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
 from coterie.evals.wishes import Listener
-from coterie.models.backbone import Backbone, Rows
+from coterie.models.backbone import Backbone, Rows, Shaped
 from coterie.runs.recipe import Engine, Recipe, digest_of
 from coterie.wire.envelope import Header
 
@@ -53,13 +55,18 @@ class Assembly:
     facts: Mapping[str, Facts]
 
 
-def population_of(recipe: Recipe, side: int, table: Table | None = None) -> Population:
+def cut_of(recipe: Recipe, backbone: Backbone) -> Cut:
+    """What a recipe's pictures are cut to for a backbone."""
+    return Buckets(backbone.side, backbone.multiple) if recipe.data.crop == "buckets" else backbone.side
+
+
+def population_of(recipe: Recipe, cut: Cut, table: Table | None = None) -> Population:
     """The people of a recipe; ``table`` is what its source read, where that was read already."""
     data = recipe.data
     if isinstance(data.source, Studio) and (data.partition, data.column) == ("column", "person"):
-        people = studio_population(side)
+        people = studio_population(cut)
     else:
-        people = _shared_out(recipe, data.source.read(side) if table is None else table)
+        people = _shared_out(recipe, data.source.read(cut) if table is None else table)
     if data.test == "validation":
         people = validation(people)
     if data.pool != "none":
@@ -186,15 +193,16 @@ def assemble(
     """
     backbone = load_backbone(recipe)
     layout = recipe.method.layout(backbone)
-    people = population_of(recipe, backbone.side)
+    cut = cut_of(recipe, backbone)
+    people = population_of(recipe, cut)
     header = header_of(recipe, backbone.digest)
     prompts = fixed_prompts(recipe, people)
     painter = Painter(prompts, recipe.evaluation.copies, recipe.seed)
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
     house = House(header, (layout,), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
-    of_styles: dict[tuple[str, str], Rows] = {}
+    of_styles: dict[tuple[str, str], Rows | Shaped] = {}
     hosts = {
-        name: SiteHost(_belongings(recipe, backbone, people, name, folder, of_styles), house)
+        name: SiteHost(_belongings(recipe, backbone, cut, people, name, folder, of_styles), house)
         for index, name in enumerate(sorted(people.clients))
         if only(index)
     }
@@ -215,22 +223,28 @@ def load_backbone(recipe: Recipe) -> Backbone:
 def _belongings(
     recipe: Recipe,
     backbone: Backbone,
+    cut: Cut,
     people: Population,
     name: str,
     folder: Path,
-    of_styles: dict[tuple[str, str], Rows],
+    of_styles: dict[tuple[str, str], Rows | Shaped],
 ) -> Belongings:
     """What lies at one site; ``of_styles`` holds the rows that people of one style share, so that they exist once."""
     client = people.clients[name]
     wish = client.wishes.get(recipe.data.wish, "")
     before = f"{wish} " if recipe.data.prompt == "wish" and wish else ""
 
-    def told(table: Table) -> list[str]:
-        return [before + caption for caption in table.captions]
+    def ready(table: Table) -> Rows | Shaped:
+        return prepared(backbone, cut, table.pixels, [before + caption for caption in table.captions])
 
-    def fixed(table: Table) -> Rows:
-        seed = seed_for(recipe.seed, 0, "", "held-out")
-        return backbone.fixed(backbone.prepare(table.pixels, told(table)), recipe.evaluation.levels, seed)
+    def fixed(table: Table) -> Rows | Shaped:
+        def one(rows: Rows, name: str) -> Rows:
+            return backbone.fixed(rows, recipe.evaluation.levels, seed_for(recipe.seed, 0, "", name))
+
+        rows = ready(table)
+        if not isinstance(rows, tuple):
+            return one(rows, "held-out")
+        return tuple(one(some, f"held-out/{bucket}") for bucket, some in enumerate(rows))
 
     tests = {"own": fixed(client.held_out)} if len(client.held_out) else {}
     if client.style is not None and len(everybody := people.held_out_of_style(client.style)):
@@ -240,7 +254,7 @@ def _belongings(
     return Belongings(
         client=name,
         folder=folder / "sites" / name,
-        train=backbone.prepare(client.train.pixels, told(client.train)),
+        train=ready(client.train),
         tests=tests,
         levels=recipe.evaluation.levels,
         wishes={**client.wishes, "": wish},
@@ -248,6 +262,22 @@ def _belongings(
         held_out=(client.held_out.pixels, client.held_out.captions),
         before=before,
         prompts=client.prompts if recipe.pictures.own_prompts else (),
+    )
+
+
+def prepared(backbone: Backbone, cut: Cut, pixels: Pictures, captions: Sequence[str]) -> Rows | Shaped:
+    """Pictures and captions as a backbone trains on them; with buckets those of each, once, in the buckets' order."""
+    if not isinstance(cut, Buckets):
+        return backbone.prepare(pixels, captions)
+    rows: dict[Size, list[int]] = {size: [] for size in cut.sizes}
+    for row, picture in enumerate(pixels):
+        rows[picture.shape[:2]].append(row)
+    return tuple(
+        backbone.prepare(
+            np.stack([pixels[i] for i in some]) if some else np.zeros((0, *size, 3), np.uint8),
+            [captions[i] for i in some],
+        )
+        for size, some in rows.items()
     )
 
 

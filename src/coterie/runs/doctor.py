@@ -133,7 +133,7 @@ def graphics() -> Finding:
 
 def _played(recipe: Recipe) -> list[Finding]:
     """What a run would begin with: the backbone, the people, and the numbers that are chosen by the machine."""
-    from coterie.runs.build import load_backbone, population_of, resolve
+    from coterie.runs.build import cut_of, load_backbone, population_of, resolve
 
     name = shelf_name(recipe.backbone)
     given = recipe.model_copy(update={"engine": recipe.engine.model_copy(update={"width": recipe.engine.width or 1})})
@@ -144,8 +144,8 @@ def _played(recipe: Recipe) -> list[Finding]:
     value = f"{name} {backbone.digest}, {backbone.num_parameters:,} numbers, {backbone.side} pixels a side"
     findings = [Finding("backbone", value)]
     try:
-        people = population_of(recipe, backbone.side)
-        skipped = recipe.data.source.read(backbone.side).skipped
+        table = recipe.data.source.read(cut_of(recipe, backbone))
+        people, skipped = population_of(recipe, cut_of(recipe, backbone), table), table.skipped
     except Exception as error:  # and so is whatever reading somebody's files raises
         path = getattr(recipe.data.source, "path", None)
         return [*findings, Finding("data", _line(error), False, f"coterie data check {path}" if path else "")]

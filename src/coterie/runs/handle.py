@@ -154,8 +154,8 @@ def run(
     """Trains everybody's adapters, draws, and writes the report, as ``coterie run``.
 
     Args:
-        recipe: a TOML file, the same as a mapping, a recipe that was read, or None for the quick start. Relative paths in
-            a file are seen from that file, all others from the working directory.
+        recipe: a TOML file, the same as a mapping, a recipe that was read, or None for the quick start. Relative paths
+            in a file are seen from that file, all others from the working directory.
         out: folder of the run; otherwise a new one below ``runs/``.
         sets: keys that are changed, like ``["rounds=2", "form.name=fedavg"]``.
         tell: called with every event's name and fields.

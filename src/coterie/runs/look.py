@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coterie.core.errors import UserError, nearest
+from coterie.data.buckets import Buckets, Cut
 from coterie.data.picture import endings
 from coterie.data.shelf import SOURCES, Source
 from coterie.data.table import Table
@@ -33,14 +34,20 @@ class Asked:
     revision: str = ""
 
 
-def looked_at(what: str, side: int, asked: Asked | None = None, sets: Iterable[str] = ()) -> Table:
+SIDE, BUCKETS_SIDE = 32, 512  # pixels, where nothing says another; buckets of small sides are few
+
+
+def looked_at(
+    what: str, side: int = 0, asked: Asked | None = None, sets: Iterable[str] = (), buckets: bool = False
+) -> Table:
     """The pictures of a folder, a parquet file, a data set or a recipe; a recipe's as it shares them out.
 
     Args:
         what: a path, or an id of the hub.
-        side: of the squares, in pixels.
+        side: of the squares in pixels; 0 is 32, and with buckets what a recipe's backbone has, or 512.
         asked: settings of the source; a recipe has its own.
         sets: ``key=value`` settings laid over a recipe.
+        buckets: whether pictures are cut to the nearest of several shapes; a recipe says so itself.
 
     Raises:
         UserError: if there is no such thing, or it cannot be read.
@@ -49,10 +56,12 @@ def looked_at(what: str, side: int, asked: Asked | None = None, sets: Iterable[s
     if what.endswith(".toml"):
         if asked != Asked():
             raise UserError(f"{what}: a recipe has its own settings; change them with --set data.source.KEY=VALUE")
+        if buckets:
+            raise UserError(f"{what}: a recipe says itself how pictures are cut; wanted --set data.crop=buckets")
         return _of_recipe(Path(what), side, sets)
     if tuple(sets):
         raise UserError(f"--set changes a recipe, and {what} is none")
-    table = source_of(what, asked).read(side)
+    table = source_of(what, asked).read(Buckets(side or BUCKETS_SIDE) if buckets else side or SIDE)
     if not asked.column:
         return table
     if asked.column not in table.columns:
@@ -90,5 +99,8 @@ def _of_recipe(path: Path, side: int, sets: Iterable[str]) -> Table:
     from coterie.runs.recipe import read_recipe
 
     recipe = read_recipe(path, sets)
-    table = recipe.data.source.read(side)
-    return as_table(population_of(recipe, side, table), table.skipped)
+    cut: Cut = side or SIDE
+    if recipe.data.crop == "buckets":
+        cut = Buckets(side or getattr(recipe.backbone, "side", 0) or BUCKETS_SIDE)
+    table = recipe.data.source.read(cut)
+    return as_table(population_of(recipe, cut, table), table.skipped)

@@ -51,6 +51,8 @@ class Data(Settings):
             ``validation`` share of the training subjects, which then nobody trains on.
         flip: adds the mirrored copy of every training picture as one more example, which counts like any other;
             held-out pictures stay as they are. Not for writing, nor for captions that say left or right.
+        crop: every picture is cut to a ``square``, or to the nearest of a few sizes of about equal area (``buckets``),
+            from 1:2 to 2:1; buckets are for pipelines only.
     """
 
     source: Annotated[Source, SOURCES] = Field(default_factory=lambda: SOURCES.build("studio"))
@@ -65,6 +67,7 @@ class Data(Settings):
     prompt: Literal["caption", "wish"] = "caption"
     test: Literal["held_out", "validation"] = "held_out"
     flip: bool = False
+    crop: Literal["square", "buckets"] = "square"
 
 
 class Rounds(Settings):
@@ -247,6 +250,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
     for one in filter(None, (recipe, control_of(recipe))):
         _require_sums(one, where)
         _require_different_sinks(one, where)
+        _require_shapes(one, where)
     return recipe
 
 
@@ -268,6 +272,14 @@ def _require_sums(recipe: Recipe, where: str) -> None:
     if grouping is not None and grouping.reads == "adapters":
         raise UserError(
             f"{where}: cohort.sealed: form.grouping {shelf_name(grouping)} reads single adapters; use wishes"
+        )
+
+
+def _require_shapes(recipe: Recipe, where: str) -> None:
+    if recipe.data.crop == "buckets" and recipe.backbone.embedded:
+        raise UserError(
+            f"{where}: data.crop: the backbone {shelf_name(recipe.backbone)} knows squares only; take crop = 'square', "
+            "or a diffusers pipeline as the backbone"
         )
 
 

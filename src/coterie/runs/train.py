@@ -15,7 +15,7 @@ ROUNDS = 4  # pauses in which losses are measured, pictures drawn and everything
 
 def training_recipe(
     folders: Sequence[Path], backbone: str = "doodle", steps: int = 200, rank: int = 8, batch: int = 4,
-    triggers: Sequence[str] = (), held_out: float = 0.1, sets: Sequence[str] = (),
+    triggers: Sequence[str] = (), held_out: float = 0.1, sets: Sequence[str] = (), buckets: bool = False,
 ) -> Recipe:  # fmt: skip
     """Nothing is shared and nothing sent: the form ``local``, with a client for each folder.
 
@@ -28,6 +28,7 @@ def training_recipe(
         triggers: words before all captions: ``NAME=WORD`` for one folder, ``WORD`` for all others.
         held_out: share of each folder's pictures that is kept to measure on; 0 trains on all.
         sets: ``key=value`` settings of the recipe, laid over all that.
+        buckets: whether pictures keep about their shapes, instead of being cut square.
 
     Raises:
         UserError: if a number is out of range or a setting is none.
@@ -50,6 +51,7 @@ def training_recipe(
             },
             "column": "client",
             "held_out": held_out,
+            "crop": "buckets" if buckets else "square",
         },
     }
     for item in sets:

@@ -47,6 +47,21 @@ def test_other_sides_are_brought_to_one():
     assert unpacked(atlas.style()).shape == (128, 128, 3)
 
 
+def test_other_shapes_are_not_squashed():
+    """The page shows the part of a square tile that a picture fills."""
+    atlas = Atlas()
+    wide = np.random.default_rng(2).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+    assert atlas.add_all([picture(0), wide, wide, wide[:, ::-1].transpose(1, 0, 2)]) == [0, 1, 1, 2]
+    style = atlas.style()
+    assert ".t0{--x:0;--y:0}" in style
+    assert ".t1{--x:-1;--y:0;--w:1.0;--h:0.5}" in style
+    assert ".t2{--x:0;--y:-1;--w:0.5;--h:1.0}" in style
+    assert (unpacked(style)[:16, 32:] == wide).all()
+    larger = np.random.default_rng(3).integers(0, 256, (44, 88, 3), dtype=np.uint8)
+    assert atlas.add(larger) == 3
+    assert "--w:1.0;--h:0.5}" in atlas.style().split(".t3{")[1]
+
+
 def test_large_pictures_are_shown_larger_and_compressed_with_loss():
     atlas = Atlas()
     atlas.add_all([picture(0, 512), picture(1, 512)])

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from coterie.core.errors import UserError, nearest
+from coterie.data.buckets import Cut
 from coterie.data.shelf import SOURCES
 from coterie.data.sources.image_folder import ImageFolder
-from coterie.data.table import Skipped, Table
+from coterie.data.table import Skipped, Table, joined
 
 
 @SOURCES.register("folders")
@@ -31,8 +30,8 @@ class Folders:
     triggers: Mapping[str, str] = field(default_factory=dict)
     caption_column: str = "caption"
 
-    def read(self, side: int) -> Table:
-        """All usable pictures at ``side`` pixels, with their folder's name in the column ``client``.
+    def read(self, cut: Cut) -> Table:
+        """All usable pictures cut to size, with their folder's name in the column ``client``.
 
         Raises:
             UserError: if there is no folder, two have one name, a trigger is for none of them, or one cannot be read.
@@ -47,7 +46,7 @@ class Folders:
         for name in self.triggers:
             if name not in names:
                 raise UserError(f"triggers: no folder is called {name!r}{nearest(name, names)}")
-        tables = [self._one(folder, name, side) for folder, name in zip(self.paths, names, strict=True)]
+        tables = [self._one(folder, name, cut) for folder, name in zip(self.paths, names, strict=True)]
         counts = [len(table) for table in tables]
         wishes = [wish for table in tables for wish in table.columns.get("wish", ("",) * len(table))]
         columns = {"client": tuple(name for name, n in zip(names, counts, strict=True) for _ in range(n))}
@@ -59,15 +58,15 @@ class Folders:
             for one in table.skipped
         )
         return Table(
-            np.concatenate([table.pixels for table in tables]),
+            joined([table.pixels for table in tables]),
             tuple(caption for table in tables for caption in table.captions),
             columns,
             tuple(skipped),
         )
 
-    def _one(self, folder: Path, name: str, side: int) -> Table:
+    def _one(self, folder: Path, name: str, cut: Cut) -> Table:
         trigger = self.triggers.get(name, "")
-        table = ImageFolder(folder, self.caption_column, caption=trigger or name).read(side)
+        table = ImageFolder(folder, self.caption_column, caption=trigger or name).read(cut)
         if not trigger:
             return table
         captions = tuple(c if c.startswith(trigger) else f"{trigger}, {c}" for c in table.captions)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from coterie.core.errors import UserError, nearest
 from coterie.core.place import Place
 from coterie.data.arrow_rows import columns_of, rows_of
+from coterie.data.buckets import Cut
 from coterie.data.picture import Row, gather, require_some
 from coterie.data.shelf import SOURCES
 from coterie.data.table import Table
@@ -42,8 +43,8 @@ class Hub:
     caption_column: str = "caption"
     caption: str = ""
 
-    def read(self, side: int) -> Table:
-        """All usable rows at ``side`` pixels; columns of text, numbers and truth values come along as text.
+    def read(self, cut: Cut) -> Table:
+        """All usable rows cut to size; columns of text, numbers and truth values come along as text.
 
         What comes from the hub stays in Hugging Face's own cache; of a folder nothing is kept.
 
@@ -51,7 +52,7 @@ class Hub:
             UserError: if the data set cannot be had, a split or column is not there, or no picture is usable.
         """
         with tempfile.TemporaryDirectory() as cache:
-            return require_some(gather(self._rows(cache), side, self.caption), self.path)
+            return require_some(gather(self._rows(cache), cut, self.caption), self.path)
 
     def _rows(self, cache: str) -> Iterator[Row]:
         rows = self._loaded(cache)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coterie.core.errors import UserError, nearest
+from coterie.data.buckets import Cut
 from coterie.data.captions import NotText, caption_column, listed, printable, read_text, require_file_name
 from coterie.data.picture import NO_CAPTION, Row, endings, gather
 from coterie.data.shelf import SOURCES
@@ -38,8 +39,8 @@ class ImageFolder:
     caption_column: str = "caption"
     caption: str = ""
 
-    def read(self, side: int) -> Table:
-        """All usable pictures at ``side`` pixels, with the other columns of the metadata as text.
+    def read(self, cut: Cut) -> Table:
+        """All usable pictures cut to size, with the other columns of the metadata as text.
 
         Raises:
             UserError: if the folder is missing or holds no usable picture, a metadata file cannot be read or has no
@@ -51,7 +52,7 @@ class ImageFolder:
             raise UserError(f"{root}: {what}{_neighbour(root)}")
         pictures = _pictures(root)
         about = self._metadata(root, frozenset(pictures))
-        table = gather(self._rows(root, pictures, about), side, self.caption)
+        table = gather(self._rows(root, pictures, about), cut, self.caption)
         known = set(pictures)
         absent = [Skipped(_name(root, p), "listed, but there is no such picture") for p in about if p not in known]
         bare = [Skipped(name, "a folder without pictures") for name in _bare(root, pictures)]

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from coterie.core.errors import UserError, nearest
 from coterie.data.arrow_rows import columns_of, rows_of
+from coterie.data.buckets import Cut
 from coterie.data.picture import Row, gather, require_some
 from coterie.data.shelf import SOURCES
 from coterie.data.table import Table
 
 BATCH_ROWS = 64
-"""Unpacked at once; only squares of the wanted size are kept."""
+"""Unpacked at once; only pictures cut to the wanted size are kept."""
 
 
 @SOURCES.register("parquet")
@@ -33,8 +34,8 @@ class Parquet:
     caption_column: str = "caption"
     caption: str = ""
 
-    def read(self, side: int) -> Table:
-        """All usable rows at ``side`` pixels; columns of text, numbers and truth values come along as text.
+    def read(self, cut: Cut) -> Table:
+        """All usable rows cut to size; columns of text, numbers and truth values come along as text.
 
         Raises:
             UserError: if the file is missing or no parquet file, a column is not there, or no picture is usable.
@@ -43,7 +44,7 @@ class Parquet:
         if not path.is_file():
             what = "is a folder; wanted a parquet file" if path.is_dir() else "no such file"
             raise UserError(f"{path}: {what}{_neighbour(path)}")
-        return require_some(gather(self._rows(path), side, self.caption), str(path))
+        return require_some(gather(self._rows(path), cut, self.caption), str(path))
 
     def _rows(self, path: Path) -> Iterator[Row]:
         import pyarrow as pa

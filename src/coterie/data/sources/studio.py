@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
+from coterie.data.buckets import Cut
 from coterie.data.picture import Row, gather
 from coterie.data.population import ClientData, Population
 from coterie.data.shelf import SOURCES
@@ -25,22 +26,22 @@ PROMPTS = ("cat", "mushroom", "sailboat", "guitar", "owl", "castle", "strawberry
 class Studio:
     """The embedded pictures; columns ``person style split subject group source licence``. No settings."""
 
-    def read(self, side: int) -> Table:
-        """All 240 rows; they are drawn at 32 pixels, any other ``side`` is resampled."""
+    def read(self, cut: Cut) -> Table:
+        """All 240 rows; they are squares of 32 pixels, for any other side they are resampled."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         packed = resources.files("coterie.data").joinpath("studio", "studio.parquet").read_bytes()
         rows = pq.read_table(pa.BufferReader(packed)).to_pylist()
         found = (Row(row["image"]["path"], row["image"]["bytes"], row["caption"], _texts(row)) for row in rows)
-        table = gather(found, side)
+        table = gather(found, cut)
         assert not table.skipped
         return table
 
 
-def population(side: int = 32) -> Population:
+def population(cut: Cut = 32) -> Population:
     """The twelve people in alphabetical order, with their wishes and looks."""
-    table = Studio().read(side)
+    table = Studio().read(cut)
     text = resources.files("coterie.data").joinpath("studio", "people.toml").read_text(encoding="utf-8")
     clients = {}
     for person, about in sorted(tomllib.loads(text).items()):

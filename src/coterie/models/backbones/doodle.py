@@ -70,7 +70,7 @@ class Doodle:
         self.network = nn.Module.to(network, dtype)  # diffusers' own `to` warns about nothing
         self.dtype, self.tokens = dtype, tokens
         config: Any = network.config
-        self.side = int(config.sample_size)
+        self.side = self.multiple = int(config.sample_size)
 
     def layout(self, rank: int, alpha: float, targets: str) -> Layout:
         return layout_of(self.network, self.digest, rank, alpha, targets, TARGETS)

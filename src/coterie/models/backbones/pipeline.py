@@ -99,8 +99,9 @@ class Pipeline:
         self.side = settings.side or int(network.config.get("sample_size") or USUAL_SIZE) * factor
         if self.side % (factor * 2):
             raise UserError(f"backbone.side: {self.side} is no multiple of {factor * 2}, which this model needs")
+        self.multiple = factor * self.family.multiple(network.config)
         self.path = noise_of(whole.scheduler, (self.side // factor // 2) ** 2)
-        self._shape = (channels, self.side // factor, self.side // factor)
+        self._factor, self._shape = factor, (channels, self.side // factor, self.side // factor)
         # bfloat16 of a weight is the same whether it was loaded in that type or in float32
         self.digest = digest_of(network, torch.bfloat16, SAMPLED)
         if settings.text_encoders:
@@ -121,14 +122,20 @@ class Pipeline:
     def prepare(self, pixels: NDArray[np.uint8], captions: Sequence[str]) -> Rows:
         """``x0``: the middle of the autoencoder's answer, scaled as the pipeline does; and the encoded captions."""
         vae, latents = self._vae(), []
-        for start in range(0, len(pixels), AT_ONCE):
-            x = torch.from_numpy(np.array(pixels[start : start + AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
+        # one picture by itself is laid out in memory otherwise than several, and one such client in a pass would choose
+        # other kernels for all: it is encoded twice
+        given = np.repeat(pixels, 2, 0) if len(pixels) == 1 else pixels
+        for start in range(0, len(given), AT_ONCE):
+            x = torch.from_numpy(np.array(given[start : start + AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
             latents.append(vae.encode(x.contiguous().to(self.device)).latent_dist.mode().cpu())
-        x0 = torch.cat(latents) if latents else torch.zeros(0, *self._shape)
-        return {"x0": (x0 - self._shift) * self._scale, **self.encode(captions)}
+        height, width = pixels.shape[1:3]
+        shape = (self._shape[0], height // self._factor, width // self._factor)
+        x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *shape)
+        return {"x0": (x0 - self._shift) * self._scale, **self.family.shaped(self.encode(captions), height, width)}
 
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
-        return drawn(prepared, self._empty, self.path, batch, drop, generator)
+        empty = self._shaped(self._empty, prepared["x0"])
+        return drawn(prepared, empty, self.path, batch, drop, generator)
 
     def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
         return fixed(prepared, self.path, levels, seed)
@@ -168,11 +175,12 @@ class Pipeline:
 
     @torch.no_grad()
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
+        prompts, empty = self._shaped(prompts, x), self._shaped(self._empty, x)
         if self.family.distilled:
             rows = {name: value.to(self.device) for name, value in {**prompts, "guidance": guidance}.items()}
             answer = self._predicted(x.to(self.device), sigma, rows).float().cpu()
             return self.path.step(x, answer, sigma, sigma_next)
-        pairs = {name: value.to(self.device) for name, value in paired(prompts, self._empty).items()}
+        pairs = {name: value.to(self.device) for name, value in paired(prompts, empty).items()}
         out = self._predicted(x.repeat_interleave(2, 0).to(self.device), sigma.repeat_interleave(2), pairs)
         told, untold = out.float().cpu().view(-1, 2, *out.shape[1:]).unbind(1)
         return self.path.step(x, flow.guide(told, untold, guidance.view(-1, 1, 1, 1)), sigma, sigma_next)
@@ -208,6 +216,11 @@ class Pipeline:
         if self._pipe is None:
             self._pipe, _ = self._source.open(self.dtype, without=self.component)
         return self._pipe
+
+    def _shaped(self, rows: Rows, latents: Tensor) -> Rows:
+        """Conditions as they are for pictures of the shape that latents have."""
+        height, width = (n * self._factor for n in latents.shape[2:])
+        return self.family.shaped(rows, height, width)
 
     def _vae(self) -> Any:
         return self.pipe.vae.to(self.device)

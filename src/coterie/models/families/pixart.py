@@ -27,12 +27,17 @@ class PixArt(Common):
             list(prompts), do_classifier_free_guidance=False, device=pipe.device, clean_caption=False
         )
         size = torch.full((len(states), 2), float(side), dtype=states.dtype, device=states.device)
-        return {"states": states, "mask": mask, "size": size}
+        return {"states": states, "mask": mask, "size": size, "aspect": torch.ones_like(size[:, :1])}
+
+    def shaped(self, rows: Rows, height: int, width: int) -> Rows:
+        size, aspect = rows["size"].new_tensor([[height, width]]), rows["aspect"].new_tensor([[height / width]])
+        n = len(rows["size"])
+        return {**rows, "size": size.expand(n, -1), "aspect": aspect.expand(n, -1)}
 
     def predict(self, network: nn.Module, x: Tensor, timestep: Tensor, rows: Rows) -> Tensor:
         told: dict[str, Tensor | None] = {"resolution": None, "aspect_ratio": None}
         if network.use_additional_conditions:
-            told = {"resolution": rows["size"], "aspect_ratio": torch.ones_like(rows["size"][:, :1])}
+            told = {"resolution": rows["size"], "aspect_ratio": rows["aspect"]}
         asked = network(
             x, encoder_hidden_states=rows["states"], encoder_attention_mask=rows["mask"], timestep=timestep,
             added_cond_kwargs=told, return_dict=False,

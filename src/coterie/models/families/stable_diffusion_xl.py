@@ -20,7 +20,8 @@ from coterie.models.shelves import FAMILIES
 class StableDiffusionXL(Common):
     """Conditions are the states of both encoders side by side, a pooled vector, and sizes in pixels.
 
-    Every picture says that it was never cropped and has the size that it is drawn at.
+    Every picture says that it was never cropped and has the size that it is trained at, as in drawing: an adapter that
+    learns under other sizes than it is asked for later would have to carry over what it learned.
     """
 
     pipelines: ClassVar = ("StableDiffusionXLPipeline",)
@@ -36,6 +37,10 @@ class StableDiffusionXL(Common):
         states, _, pooled, _ = pipe.encode_prompt(list(prompts), device=pipe.device, do_classifier_free_guidance=False)
         sizes = torch.tensor([[side, side, 0, 0, side, side]], dtype=states.dtype, device=states.device)
         return {"states": states, "pooled": pooled, "sizes": sizes.expand(len(states), -1)}
+
+    def shaped(self, rows: Rows, height: int, width: int) -> Rows:
+        sizes = rows["sizes"].new_tensor([[height, width, 0, 0, height, width]])
+        return {**rows, "sizes": sizes.expand(len(rows["sizes"]), -1)}
 
     def unconditional(self, pipe: Any, side: int) -> Rows:
         empty = dict(self.conditions(pipe, [""], side))
