@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
+from coterie.bank.optimiser import optimiser_for
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Adapter
 from coterie.core.work import Fit, Fitted
@@ -83,8 +84,7 @@ def _fit_chunk(bank: Bank, jobs: list[FitJob], tell: Callable[[int], None]) -> l
     }
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
-    groups = [{"params": [row], "weight_decay": job.fit.weight_decay} for row, job in zip(rows, jobs, strict=True)]
-    optimiser = torch.optim.AdamW(groups, lr=1.0, fused=True)
+    optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments)
     losses: list[list[float]] = [[] for _ in jobs]
     failed: set[int] = set()
     for step in range(most):
