@@ -3,8 +3,9 @@
     python benchmarks/memory_table.py [--rank 16] [--batch 1]
 
 The real shapes of well-known models in bfloat16, also with frozen linear layers in 8 and 4 bits, pictures of the size
-that each was made for, adapters on attention. What is counted: the denoiser, adapters with gradients and moments, and one forward and backward pass of the bank, and
-a tenth more for what a sketch does not see. Encoders and autoencoder are let go of before training and not in it.
+that each was made for, adapters on attention. What is counted: the denoiser, adapters with gradients and moments, one
+forward and backward pass of the bank, and a tenth more for what a sketch does not see. Encoders and autoencoder are let
+go of before training and not in it.
 The last line is one JSON object.
 """
 

@@ -24,6 +24,9 @@ KINDS = tuple(BLOCKS)
 OUTER = 256  # four-bit scales that share a scale of their own
 EXTRA = 'pip install "coterie[quantise]"'
 
+# It tells of kernels that it does not find when it is imported, which diffusers does on its own account.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
 
 class PackedLinear(nn.Module):
     """Stands in for a frozen ``nn.Linear``, whose gradient it passes on to its input.
@@ -166,17 +169,12 @@ def _steps(name: str, device: torch.device) -> Tensor:
 
 @functools.cache
 def library() -> Any:
-    """bitsandbytes, which comments on kernels it does not find while it is imported.
+    """bitsandbytes, loaded when it is first needed.
 
     Raises:
         UserError: if it is not installed.
     """
     require_extra("quantisation")
-    log = logging.getLogger("bitsandbytes")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        import bitsandbytes
-    finally:
-        log.setLevel(level)
+    import bitsandbytes
+
     return bitsandbytes
