@@ -2,15 +2,17 @@
 
     python benchmarks/memory_table.py [--rank 16] [--batch 1]
 
-The real shapes of well-known models in bfloat16, pictures of the size that each was made for, adapters on attention.
-What is counted: the denoiser, adapters with gradients and moments, and one forward and backward pass of the bank, and
-a tenth more for what a sketch does not see. Encoders and autoencoder are let go of before training and not in it.
+The real shapes of well-known models in bfloat16, also with frozen linear layers in 8 and 4 bits, pictures of the size
+that each was made for, adapters on attention. What is counted: the denoiser, adapters with gradients and moments, one
+forward and backward pass of the bank, and a tenth more for what a sketch does not see. Encoders and autoencoder are let
+go of before training and not in it.
 The last line is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -25,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from coterie.bank.memory import MARGIN, RESERVE
+from coterie.bank.memory import needed
 from coterie.bank.peak import training_peak
+from coterie.models.packed import KINDS, pack
 from coterie.models.shelves import FAMILIES, Family
 from coterie.models.targets import layout_of
 
@@ -96,11 +99,14 @@ class Sketch:
 
     device, digest = "meta", "sketch"
 
-    def __init__(self, model: Model, checkpointing: bool) -> None:
+    def __init__(self, model: Model, checkpointing: bool, quantise: str) -> None:
         self.family: Family = FAMILIES.build(model.family)
         with torch.device("meta"):
             network = getattr(diffusers, model.network)(**model.config)
         self.network = nn.Module.to(network, torch.bfloat16).eval().requires_grad_(False)
+        self.num_parameters = sum(p.numel() for p in network.parameters())
+        if quantise != "none":
+            pack(self.network, quantise)
         if checkpointing:
             self.network.enable_gradient_checkpointing()
 
@@ -116,15 +122,12 @@ def rows_of(model: Model, count: int) -> dict[str, Tensor]:
     return {name: torch.empty(count, *shape, device="meta") for name, shape in shapes.items()}
 
 
-def needs(model: Model, checkpointing: bool, rank: int, batch: int) -> tuple[int, int, int, int]:
+def needs(model: Model, quantise: str, checkpointing: bool, rank: int, batch: int) -> tuple[int, int, int, int]:
     """Numbers of the denoiser and of an adapter; bytes for one client, and for each more."""
-    sketch = Sketch(model, checkpointing)
+    sketch = Sketch(model, checkpointing, quantise)
     layout = layout_of(sketch.network, "sketch", rank, float(rank), "attention")
-    one, two = (
-        RESERVE + int(MARGIN * training_peak(sketch, layout, rows_of(model, width * batch), width).total)
-        for width in (1, 2)
-    )
-    return sum(p.numel() for p in sketch.network.parameters()), layout.size, one, two - one
+    one, two = (needed(training_peak(sketch, layout, rows_of(model, width * batch), width), "fp32") for width in (1, 2))
+    return sketch.num_parameters, layout.size, one, two - one
 
 
 def fits(memory: int, first: int, more: int) -> int:
@@ -137,23 +140,24 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     options = parser.parse_args()
     table = Table(title="clients in one pass, computed, not run; t: blocks computed twice", title_justify="left")
-    for heading in ("model", "billion", "adapter", "one client", "t", *(f"{card} GB" for card in CARDS)):
+    for heading in ("model", "billion", "adapter", "frozen", "one client", "t", *(f"{card} GB" for card in CARDS)):
         table.add_column(heading, justify="right", no_wrap=True)
     found = []
-    for model in MODELS:
-        numbers, size, plain, plain_more = needs(model, False, options.rank, options.batch)
-        *_, twice, twice_more = needs(model, True, options.rank, options.batch)
+    for model, kind in itertools.product(MODELS, ("none", *KINDS)):
+        numbers, size, plain, plain_more = needs(model, kind, False, options.rank, options.batch)
+        *_, twice, twice_more = needs(model, kind, True, options.rank, options.batch)
         cells = []
         for card in CARDS:
             straight, saved = fits(card * 10**9, plain, plain_more), fits(card * 10**9, twice, twice_more)
             cells.append(str(straight) if straight else f"{saved} t" if saved else "no")
         table.add_row(
-            model.name, f"{numbers / 1e9:.2f}", f"{size / 1e6:.1f} M", f"{plain / 1e9:.1f} GB", f"{twice / 1e9:.1f} GB",
+            model.name, f"{numbers / 1e9:.2f}", f"{size / 1e6:.1f} M", kind.replace("none", "bf16"),
+            f"{plain / 1e9:.1f} GB", f"{twice / 1e9:.1f} GB",
             *cells,
         )  # fmt: skip
         found.append(
             {
-                "model": model.name, "parameters": numbers, "adapter": size, "one_client": plain,
+                "model": model.name, "quantise": kind, "parameters": numbers, "adapter": size, "one_client": plain,
                 "each_more": plain_more, "one_client_twice": twice, "each_more_twice": twice_more, "cards": cells,
             }
         )  # fmt: skip

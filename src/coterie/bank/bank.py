@@ -25,6 +25,7 @@ class Bank:
         template: layers and the largest rank that any adapter may have; smaller ranks are padded with zeros, which is
             an exact fixed point of training as long as both factors are zero.
         width: adapters that are trained in one pass.
+        moments: how the optimiser keeps its two moments, see ``coterie.bank.optimiser``.
 
     Attributes:
         master: ``(slots, template.size)`` float32, the slots' adapters; ``slots`` is ``width`` until ``reserve``.
@@ -34,8 +35,8 @@ class Bank:
         UserError: naming the layer that it cannot adapt; the backbone is then as it was.
     """
 
-    def __init__(self, backbone: Backbone, template: Layout, width: int) -> None:
-        self.backbone, self.template, self.width = backbone, template, width
+    def __init__(self, backbone: Backbone, template: Layout, width: int, moments: str = "fp32") -> None:
+        self.backbone, self.template, self.width, self.moments = backbone, template, width, moments
         if template.backbone != backbone.digest:
             raise UserError(f"the layout belongs to backbone {template.backbone}, here is {backbone.digest}")
         keep_freed_memory()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
+from coterie.bank.optimiser import optimiser_for
 from coterie.bank.schedule import Turn, passes, plain_turns, turns
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Adapter
@@ -98,8 +99,7 @@ def _fit_chunk(
     }
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
-    groups = [{"params": [row], "weight_decay": job.fit.weight_decay} for row, job in zip(rows, jobs, strict=True)]
-    optimiser = torch.optim.AdamW(groups, lr=1.0, fused=True)
+    optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments)
     losses: list[list[float]] = [[] for _ in jobs]
     failed: set[int] = set()
     for number, (bucket, turn) in enumerate(schedule, 1):

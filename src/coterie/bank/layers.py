@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import LowRank
 from coterie.core.errors import UserError
+from coterie.models.packed import is_linear
 
 ENOUGH = 8192  # positions of one group's rows, from which its convolution gains nothing from company
 
@@ -22,33 +23,38 @@ ENOUGH = 8192  # positions of one group's rows, from which its convolution gains
 class GroupedLinear(torch.autograd.Function):
     """``y = x W^T + bias + s (x a^T) b`` for ``x (groups, rows, in)``: one product for the frozen weight, two batched.
 
-    The backward pass skips the frozen weight's gradient and adds the update's part in place.
+    The backward pass skips the frozen weight's gradient and adds the update's part in place. It asks the layer for its
+    weight again: a packed layer makes it anew, and nothing keeps it in between.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, s: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, base: nn.Module, a: Tensor, b: Tensor, s: Tensor) -> Tensor:
         groups, rows, _ = x.shape
+        weight: Any = base.weight
+        bias: Any = base.bias
         y = F.linear(x.reshape(groups * rows, -1), weight, bias).view(groups, rows, -1)
+        del weight
         h = torch.bmm(x, a.transpose(1, 2)).mul_(s)
         y.baddbmm_(h, b)
-        ctx.save_for_backward(x, weight, a, b, h, s)
+        ctx.base = base
+        ctx.save_for_backward(x, a, b, h, s)
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = grads
-        x, weight, a, b, h, s = ctx.saved_tensors
+        x, a, b, h, s = ctx.saved_tensors
         groups, rows, _ = g.shape
         g = g.contiguous()
         dx = da = db = None
         dh = torch.bmm(g, b.transpose(1, 2)).mul_(s)
-        if ctx.needs_input_grad[3]:
+        if ctx.needs_input_grad[2]:
             da = torch.bmm(dh.transpose(1, 2), x)
             db = torch.bmm(h.transpose(1, 2), g)
         if ctx.needs_input_grad[0]:
-            dx = (g.reshape(groups * rows, -1) @ weight).view(groups, rows, -1)
+            dx = (g.reshape(groups * rows, -1) @ ctx.base.weight).view(groups, rows, -1)
             dx.baddbmm_(dh, a)
-        return dx, None, None, da, db, None
+        return dx, None, da, db, None
 
 
 class Banked(nn.Module):
@@ -79,7 +85,7 @@ class Banked(nn.Module):
 
 
 class BankedLinear(Banked):
-    """For ``nn.Linear``."""
+    """For ``nn.Linear``, packed or not."""
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.a is None:
@@ -87,7 +93,7 @@ class BankedLinear(Banked):
             return bare
         groups = len(self.a)
         out: Tensor = GroupedLinear.apply(  # type: ignore[no-untyped-call]  # torch leaves `apply` without types
-            x.reshape(groups, -1, x.shape[-1]), self.base.weight, self.base.bias, self.a, self.b, self.s
+            x.reshape(groups, -1, x.shape[-1]), self.base, self.a, self.b, self.s
         )
         return out.view(*x.shape[:-1], -1)
 
@@ -147,7 +153,7 @@ def banked(module: nn.Module, part: LowRank) -> Banked:
     shape: tuple[int, int] = (0, 0)
     kernel: tuple[int, ...] = ()
     # Exact types: a subclass may compute something else with its weight, or be asked for it past its `forward`.
-    if type(module) is nn.Linear:
+    if is_linear(module):
         made, shape = BankedLinear(module), (module.out_features, module.in_features)
     elif type(module) is nn.Conv2d and module.groups == 1 and module.padding_mode == "zeros":
         made, shape = BankedConv2d(module), (module.out_channels, module.weight[0].numel())

@@ -6,15 +6,17 @@ may not fit even once: its sketch on the meta device is counted instead (``coter
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
-from coterie.bank.peak import training_peak
+from coterie.bank.peak import Peak, training_peak
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
@@ -27,6 +29,30 @@ RESERVE = 64 * 2**20  # the allocator's, whatever the width
 
 
 @dataclass(frozen=True)
+class Way:
+    """What is done to make a training step small.
+
+    Attributes:
+        quantise: how frozen linear layers are packed, see ``coterie.models.packed``; ``none`` leaves them.
+        moments: how the optimiser keeps its moments, see ``coterie.bank.optimiser``.
+        checkpointing: whether blocks of the network are computed twice.
+    """
+
+    quantise: str = "none"
+    moments: str = "fp32"
+    checkpointing: bool = False
+
+
+def ways(quantise: Sequence[str], moments: Sequence[str], checkpointing: Sequence[bool]) -> list[Way]:
+    """All ways, in the order in which they are tried.
+
+    Computing twice changes no number, so it comes before rounding. Moments come last: rounding them saves little, and
+    moves what is learned further than rounding the frozen weights does.
+    """
+    return [Way(kind, how, twice) for how, kind, twice in itertools.product(moments, quantise, checkpointing)]
+
+
+@dataclass(frozen=True)
 class Plan:
     """How training fits into memory.
 
@@ -34,17 +60,21 @@ class Plan:
         width: clients in one pass.
         peak: predicted bytes of training: activations, adapters, gradients, moments, and of a pipeline its denoiser.
         checkpointing: whether blocks of the network are computed twice; None where a backbone has no such choice.
+        quantise: how frozen linear layers are packed.
+        moments: how the optimiser keeps its moments.
     """
 
     width: int
     peak: int
     checkpointing: bool | None = None
+    quantise: str = "none"
+    moments: str = "fp32"
 
 
 def plan_for(
-    memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int, choices: tuple[bool, ...]
+    memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int, choices: Sequence[Way]
 ) -> Plan:
-    """The fastest plan that fits: no block computed twice if that can be had, then the fewest passes.
+    """The first way in which one client fits, and in it the fewest passes.
 
     Args:
         memory: bytes for training, a pipeline's denoiser among them.
@@ -52,34 +82,43 @@ def plan_for(
         layout: of the adapters.
         batch: rows of a client.
         num_clients: of one process.
-        choices: whether a pipeline may, must or must not compute blocks twice.
+        choices: the ways that a pipeline may be trained in, best first.
 
     Raises:
         UserError: if not even one client fits, with what is missing.
     """
     needs: list[int] = []
     example: Rows = {}
-    for checkpointing in choices:
-        sketch = backbone.sketch(checkpointing)
-        if sketch is None:
-            return width_for(memory, backbone, layout, batch, num_clients)
-        example = example or _example(backbone)
-        one, two = (_sketched(sketch, example, layout, batch, width) for width in (1, 2))
+    known: dict[tuple[str, bool], list[Peak]] = {}
+    for way in choices:
+        if (kind := (way.quantise, way.checkpointing)) not in known:
+            sketch = backbone.sketch(way.checkpointing, way.quantise)
+            if sketch is None:
+                return replace(width_for(memory, backbone, layout, batch, num_clients), moments=way.moments)
+            example = example or _example(backbone)
+            known[kind] = [_sketched(sketch, example, layout, batch, width) for width in (1, 2)]
+        one, two = (needed(peak, way.moments) for peak in known[kind])
         needs.append(one)
         most = 1 + (memory - one) // (two - one) if memory >= one else 0
         if most:
             width = _balanced(min(most, WIDEST, num_clients), num_clients)
-            return Plan(width, one + (width - 1) * (two - one), checkpointing)
+            peak = one + (width - 1) * (two - one)
+            return Plan(width, peak, way.checkpointing, way.quantise, way.moments)
     raise UserError(
         f"engine.memory: one client with a batch of {batch} needs {min(needs) / 1e9:.1f} GB and {memory / 1e9:.1f} GB "
         "are left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
     )
 
 
-def _sketched(sketch: Backbone, example: Rows, layout: Layout, batch: int, width: int) -> int:
-    """Peak bytes of a width, by the real pass over tensors without numbers."""
+def _sketched(sketch: Backbone, example: Rows, layout: Layout, batch: int, width: int) -> Peak:
+    """The peak of a width, by the real pass over tensors without numbers."""
     rows = sketch.draw(example, width * batch, 0.0, torch.Generator().manual_seed(0))
-    return RESERVE + int(MARGIN * training_peak(sketch, layout, rows, width).total)
+    return training_peak(sketch, layout, rows, width)
+
+
+def needed(peak: Peak, moments: str) -> int:
+    """Bytes that a pass is given, with what a sketch does not see."""
+    return RESERVE + int(MARGIN * peak.total(moments))
 
 
 def client_bytes(backbone: Backbone, layout: Layout, batch: int) -> int:

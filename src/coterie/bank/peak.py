@@ -19,8 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from coterie.bank.bank import Bank
+from coterie.bank.optimiser import MOMENTS
 from coterie.core.adapter import Layout
 from coterie.models.backbone import Backbone, Rows
+from coterie.models.packed import weight_bytes
 
 
 @dataclass(frozen=True)
@@ -28,21 +30,23 @@ class Peak:
     """Bytes of one training step.
 
     Attributes:
-        weights: of the frozen network.
-        adapters: master, working copy, gradients and two moments of all slots.
+        weights: of the frozen network, as it is packed, scales included.
+        adapters: master, working copy and gradients of all slots.
+        numbers: of all slots' adapters, each of which has two moments.
         passes: the most that a forward and backward pass holds beside them.
     """
 
     weights: int
     adapters: int
+    numbers: int
     passes: int
 
-    @property
-    def total(self) -> int:
-        return self.weights + self.adapters + self.passes
+    def total(self, moments: str = "fp32") -> int:
+        """All of it, with the optimiser's moments kept in one of the ways of ``coterie.bank.optimiser``."""
+        return self.weights + self.adapters + int(2 * MOMENTS[moments] * self.numbers) + self.passes
 
 
-def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int, moment_bytes: int = 4) -> Peak:
+def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int) -> Peak:
     """Counts one step of ``width`` slots.
 
     Args:
@@ -50,7 +54,6 @@ def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int, mo
         layout: of the adapters.
         rows: a batch of all slots, ``width * batch`` rows; only shapes and types are read.
         width: slots.
-        moment_bytes: of one number of the optimiser's two moments.
     """
     bank = Bank(backbone, layout, width)
     try:
@@ -61,9 +64,9 @@ def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int, mo
                 warnings.filterwarnings("ignore", message="grad and param do not obey")
                 losses.sum().backward()
             del losses
-        weights = sum(p.numel() * p.element_size() for p in backbone.network.parameters())
         copies = 4 + bank.grad.element_size() + (0 if bank.work is bank.master else bank.work.element_size())
-        return Peak(weights, width * layout.size * (copies + 2 * moment_bytes), alive.peak)
+        numbers = width * layout.size
+        return Peak(weight_bytes(backbone.network), numbers * copies, numbers, alive.peak)
     finally:
         bank.close()
 

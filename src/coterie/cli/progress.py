@@ -123,8 +123,10 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         rounds = fields["rounds"]
         return f"{control}{fields['form']}, {rounds} round{'' if rounds == 1 else 's'}"
     if event == "planned" and fields["checkpointing"] is not None:
-        twice = ", blocks computed twice" if fields["checkpointing"] else ""
-        clients = f"{fields['width']} client{'' if fields['width'] == 1 else 's'} in one pass{twice}"
+        ways = ", blocks computed twice" if fields["checkpointing"] else ""
+        ways += "" if fields["moments"] == "fp32" else ", moments in 8 bits"
+        ways += "" if fields["quantise"] == "none" else f", frozen weights in {fields['quantise']}"
+        clients = f"{fields['width']} client{'' if fields['width'] == 1 else 's'} in one pass{ways}"
         return f"{clients}: {size(fields['peak'])} at most predicted, {fields['memory']} allowed"
     if event == "narrower":
         return f"memory ran out: going on with {fields['width']} in one pass, and with blocks computed twice if need be"

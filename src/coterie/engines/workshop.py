@@ -64,7 +64,8 @@ class Workshop:
                 torch.cuda.empty_cache()
             if not self.bank.narrow():
                 raise UserError(
-                    f"one client alone does not fit into memory: {said}; lower form.fit.batch or method.rank"
+                    f"one client alone does not fit into memory: {said}; lower form.fit.batch or method.rank, "
+                    "or of a pipeline set backbone.quantise to int8 or nf4"
                 )
             self.tell("narrower", width=self.bank.width)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
+from coterie.models.packed import is_linear
 from coterie.models.safetensors_files import one_line, read_tensors
 from coterie.models.shelves import LAYOUTS, Keys
 
@@ -59,7 +60,7 @@ def adaptable(network: nn.Module) -> dict[str, Shape]:
     """All layers of a network that low-rank factors can stand beside, in its order."""
     found = {}
     for name, module in network.named_modules():
-        if type(module) is nn.Linear:
+        if is_linear(module):
             found[name] = Shape(module.out_features, module.in_features)
         elif type(module) is nn.Conv2d and module.groups == 1:
             found[name] = Shape(module.out_channels, module.weight[0].numel(), tuple(module.kernel_size))

@@ -98,8 +98,10 @@ class Backbone(Protocol):
         """Pixels ``(n, side, side, 3)``."""
         ...
 
-    def sketch(self, checkpointing: bool) -> Backbone | None:
+    def sketch(self, checkpointing: bool, quantise: str = "none") -> Backbone | None:
         """The same model on the meta device, with or without blocks that are computed twice: shapes, no numbers.
+
+        ``quantise`` is how its frozen linear layers are packed, see ``coterie.models.packed``.
 
         None where the model is so small that its memory is measured by running it.
         """

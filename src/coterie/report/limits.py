@@ -70,6 +70,8 @@ def again(arm: Arm) -> dict[str, Any]:
             "backbone": f"{arm.table('backbone').get('name', '?')} {arm.digest}".strip(),
             "seed": arm.recipe.get("seed", "–"),
             "number type": engine.get("dtype", "–"),
+            "frozen weights": arm.table("backbone").get("quantise", "none").replace("none", "as they are"),
+            "the optimiser's moments": engine.get("moments", "fp32"),
             "clients in one pass": engine.get("width", "–"),
             "worker processes": engine.get("workers", "–"),
             "python": arm.environment.get("python", "–"),

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from coterie.bank.bank import Bank
-from coterie.bank.memory import Plan, plan_for
+from coterie.bank.memory import Plan, Way, plan_for, ways
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
@@ -33,6 +33,7 @@ from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
 from coterie.evals.wishes import Listener
 from coterie.models.backbone import Backbone, Rows, Shaped
+from coterie.models.packed import EXTRA, KINDS, installed, require_extra
 from coterie.runs.recipe import Engine, Recipe, digest_of
 from coterie.wire.envelope import Header
 
@@ -137,16 +138,20 @@ def resolve(
     if workers == 1 or (alone and engine.workers < 0):
         workers = 0
     memory_bytes(engine.memory)
-    changes = {"dtype": dtype, "workers": workers, "tokens": recipe.tokens, "device": device}
+    moments = "fp32" if engine.moments == "auto" and recipe.backbone.embedded else engine.moments
+    if moments == "8bit":
+        require_extra("engine.moments: 8bit")
+    changes = {"dtype": dtype, "workers": workers, "tokens": recipe.tokens, "device": device, "moments": moments}
     recipe = recipe.model_copy(update={"engine": Engine(**{**engine.model_dump(), **changes})})
-    undecided = getattr(recipe.backbone, "checkpointing", None) == "auto"
-    if engine.width and not undecided:
+    backbone: Any = recipe.backbone
+    undecided = [key for key in ("checkpointing", "quantise") if getattr(backbone, key, None) == "auto"]
+    if engine.width and not undecided and moments != "auto":
         return recipe, None
     plan = (choose or plan_of)(recipe, num_clients)
-    backbone: Any = recipe.backbone
+    chosen = {"checkpointing": "on" if plan.checkpointing else "off", "quantise": plan.quantise}
     if undecided:
-        backbone = replace(backbone, checkpointing="on" if plan.checkpointing else "off")
-    engine = recipe.engine.model_copy(update={"width": plan.width})
+        backbone = replace(backbone, **{key: chosen[key] for key in undecided})
+    engine = recipe.engine.model_copy(update={"width": plan.width, "moments": plan.moments})
     return recipe.model_copy(update={"engine": engine, "backbone": backbone}), plan
 
 
@@ -164,9 +169,27 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
     joining = math.ceil(recipe.cohort.share * num_clients)  # a round's slots; idle ones would cost as much as busy ones
     each = min(engine.width or joining, math.ceil(joining / processes))
     layout = recipe.method.layout(backbone)
-    choices = {"auto": (False, True), "on": (True,), "off": (False,)}[getattr(recipe.backbone, "checkpointing", "off")]
-    plan = plan_for(share, backbone, layout, recipe.form.fit.batch, each, choices)
+    try:
+        plan = plan_for(share, backbone, layout, recipe.form.fit.batch, each, ways_of(recipe))
+    except UserError as error:
+        if getattr(recipe.backbone, "quantise", "none") != "auto" or installed():
+            raise
+        raise UserError(f"{error}; frozen weights in 8 or 4 bits need less: {EXTRA}") from error
     return replace(plan, peak=memory_bytes(engine.memory) - (share - plan.peak) * processes)
+
+
+def ways_of(recipe: Recipe) -> list[Way]:
+    """All ways of training that a recipe leaves open, best first; without the extra nothing is rounded."""
+    backbone, moments = recipe.backbone, recipe.engine.moments
+    rounded = KINDS if installed() else ()
+    eighth = ("8bit",) if installed() else ()
+    quantise = getattr(backbone, "quantise", "none")
+    checkpointing = {"auto": (False, True), "on": (True,), "off": (False,)}[getattr(backbone, "checkpointing", "off")]
+    return ways(
+        ("none", *rounded) if quantise == "auto" else (quantise,),
+        ("fp32", *eighth) if moments == "auto" else (moments,),
+        checkpointing,
+    )
 
 
 def header_of(recipe: Recipe, backbone_digest: str) -> Header:
@@ -208,7 +231,7 @@ def assemble(
     }
     facts = {name: Facts(len(c.train), c.style) for name, c in sorted(people.clients.items())}
     backbone.free()
-    bank = Bank(backbone, layout, recipe.engine.width)
+    bank = Bank(backbone, layout, recipe.engine.width, recipe.engine.moments)
     more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
     return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)

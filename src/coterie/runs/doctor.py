@@ -12,6 +12,7 @@ from pathlib import Path
 
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
+from coterie.models.packed import KINDS
 from coterie.runs.recipe import Recipe
 
 ROOM_BYTES = 500 * 10**6  # several times what a run of twelve people leaves
@@ -36,6 +37,8 @@ def examine(recipe: Recipe, root: Path = Path("runs")) -> list[Finding]:
         root: where runs are made.
     """
     wanted = {shelf_name(sink) for sink in recipe.sinks}
+    if getattr(recipe.backbone, "quantise", "none") in KINDS or recipe.engine.moments == "8bit":
+        wanted.add("quantise")
     findings = [python(), *packages(requires("coterie") or (), wanted), disk(root), cores()]
     return [*findings, memory(recipe), graphics(), *_played(recipe)]
 

@@ -94,6 +94,8 @@ class Engine(Settings):
             embedded backbones always compute on the processor.
         width: clients in one pass of the bank; 0 chooses by memory.
         dtype: ``fp32``, ``bf16``, or ``auto`` for bf16 where the processor computes in it.
+        moments: the optimiser's two numbers for each number of an adapter, in ``fp32`` or in 8 bits (``8bit``, by
+            bitsandbytes, an extra); ``auto`` is ``8bit`` where a pipeline's memory asks for it.
         tokens: width of an encoded caption; 0 is 32, or 64 with the wish before it. In bf16
             a softmax over a multiple of 32 is several times faster than over any other number.
     """
@@ -103,6 +105,7 @@ class Engine(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     width: int = Field(0, ge=0, le=64)
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    moments: Literal["auto", "fp32", "8bit"] = "auto"
     tokens: int = Field(0, ge=0, le=64)
 
 

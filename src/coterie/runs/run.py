@@ -313,7 +313,7 @@ def _silent(kind: str, done: int, total: int) -> None:
 
 def environment() -> dict[str, Any]:
     """What ran: versions and the machine's kind, nothing that names a person or a place."""
-    packages = ("coterie", "torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
+    packages = ("coterie", "torch", "diffusers", "transformers", "peft", "safetensors", "numpy", "bitsandbytes")
     versions = {}
     for name in packages:
         with contextlib.suppress(Exception):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,12 @@ def verify(run: Path, name: str) -> tuple[float, list[Check]]:
     if name not in found:
         raise UserError(f"{run}: no adapter is called {name!r}{nearest(name, found)}")
     recipe = read_recipe(folder.server / "recipe.toml")
-    backbone = recipe.backbone.load(torch.float32, recipe.engine.tokens or 32)
+    whole: Any = recipe.backbone
+    if hasattr(
+        whole, "quantise"
+    ):  # elsewhere adapters stand beside whatever weights; nothing can be merged into packed ones
+        whole = replace(whole, quantise="none")
+    backbone = whole.load(torch.float32, recipe.engine.tokens or 32)
     adapter = read_peft(found[name], backbone.digest)
     layers = adaptable(backbone.network)
     base, trained = _losses(backbone, None), _losses(backbone, adapter)

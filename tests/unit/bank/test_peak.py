@@ -60,6 +60,8 @@ def test_a_step_grows_with_its_slots_and_shrinks_with_checkpointing(backbone):
 
     one, two, three = (peak(width) for width in (1, 2, 3))
     assert one.weights == 4 * model.num_parameters
-    assert three.adapters == 3 * one.adapters == 3 * layout.size * (4 + 4 + 2 * 4)
+    assert three.adapters == 3 * one.adapters == 3 * layout.size * (4 + 4)
+    assert three.numbers == 3 * layout.size
+    assert three.total() - three.total("8bit") == 3 * layout.size * 2 * 4 - int(3 * layout.size * 2 * (1 + 4 / 256))
     assert abs((three.passes - two.passes) - (two.passes - one.passes)) < 0.1 * one.passes
     assert peak(2, checkpointing=True).passes < 0.9 * two.passes

@@ -11,8 +11,9 @@ import pytest
 
 from coterie.core.errors import UserError
 from coterie.report import make_report
+from coterie.report.limits import again
 from coterie.report.page import embedded
-from coterie.report.read import read_run
+from coterie.report.read import read_arm, read_run
 
 PEOPLE = {"ada": "neon", "bo": "pixel", "cleo": "neon", "dov": "pixel"}
 SECTIONS = ("people", "near", "hybrids", "curves", "left", "numbers", "limits")
@@ -216,3 +217,12 @@ def test_a_grid_of_hybrids_stays_narrow(run):
     lines = re.findall(r'<div class="line">(.*?)</div>', page, re.S)
     assert len(lines) == 5
     assert {line.count('role="img"') for line in lines} == {3}
+
+
+def test_weights_that_were_rounded_are_named(tmp_path, write_run):
+    path = write_run(tmp_path / "packed")
+    assert again(read_arm(path))["facts"]["frozen weights"] == "as they are"
+    recipe = path / "server" / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("[backbone]", '[backbone]\nquantise = "int8"'))
+    assert again(read_arm(path))["facts"]["frozen weights"] == "int8"
+    assert "frozen weights" in page_of(path)

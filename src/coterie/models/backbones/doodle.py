@@ -118,7 +118,7 @@ class Doodle:
     def finish(self, x: Tensor) -> NDArray[np.uint8]:
         return ((x.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(1, -1).numpy()
 
-    def sketch(self, checkpointing: bool) -> Doodle | None:
+    def sketch(self, checkpointing: bool, quantise: str = "none") -> Doodle | None:
         return None
 
     def free(self) -> None:

@@ -29,6 +29,7 @@ from coterie.models.batches import drawn, fixed, paired
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.noise import noise_of
+from coterie.models.packed import KINDS, pack, require_extra
 from coterie.models.pipeline_files import Source, quiet
 from coterie.models.shelves import BACKBONES, Family
 from coterie.models.targets import layout_of
@@ -52,6 +53,8 @@ class PipelineSettings:
         text_encoders: whether the targets are looked for in the text encoders too, which then stay in memory.
         checkpointing: ``on`` keeps only what enters each block of the network for the backward pass and computes the
             rest again: less memory, about a third more time; ``auto`` does so where memory asks for it.
+        quantise: frozen linear layers of the network in 8 bits (``int8``) or 4 (``nf4``), by bitsandbytes, an extra;
+            ``auto`` does so where memory asks for it. Adapters stay in float32 and belong to the same backbone.
     """
 
     embedded: ClassVar = False
@@ -63,6 +66,7 @@ class PipelineSettings:
     side: Annotated[int, Ge(0), Le(4096)] = 0
     text_encoders: bool = False
     checkpointing: Literal["auto", "on", "off"] = "auto"
+    quantise: Literal["auto", "none", "int8", "nf4"] = "auto"
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Pipeline:
         return Pipeline(self, dtype, device)
@@ -83,6 +87,8 @@ class Pipeline:
 
     def __init__(self, settings: PipelineSettings, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
         self.settings, self.dtype, self.device = settings, dtype, device
+        if settings.quantise in KINDS:
+            require_extra(f"backbone.quantise: {settings.quantise}")
         self._source = Source(settings.path, settings.config, settings.revision, settings.variant)
         whole, self.family = self._source.open(dtype)
         self.component = self.family.component
@@ -107,6 +113,8 @@ class Pipeline:
         if settings.text_encoders:
             attach_encoders(network, whole, self.family, settings.path)
         self.num_parameters = sum(p.numel() for p in network.parameters())
+        if settings.quantise in KINDS:  # after the digest: it is the same backbone, only seen less sharply
+            pack(network, settings.quantise)
         self.network = prepared_network(network, device, settings.checkpointing == "on")
         setattr(whole, self.component, None)
         self._pipe: Any = whole
@@ -194,13 +202,15 @@ class Pipeline:
         pixels = (torch.cat(pictures) / 2 + 0.5).clamp(0, 1)
         return (pixels * 255).round().byte().movedim(1, -1).numpy()
 
-    def sketch(self, checkpointing: bool) -> Pipeline | None:
+    def sketch(self, checkpointing: bool, quantise: str = "none") -> Pipeline | None:
         bare: Any = self.network
         with torch.device("meta"), quiet():
             network = type(bare).from_config(bare.config)
             for name in self.family.encoders if self.settings.text_encoders else ():
                 network.add_module(name, _like(getattr(bare, name)))
             network.to(self.dtype)
+        if quantise in KINDS:
+            pack(network, quantise)
         twin = copy.copy(self)
         twin.device, twin.network = "meta", prepared_network(network, self.device, checkpointing)
         return twin
