@@ -170,7 +170,7 @@ def test_the_square_needs_the_most_memory(backbone: Pipeline) -> None:
     sets, sketch = examples(backbone, list(places)), backbone.sketch(False)
     assert sketch is not None
     peaks = [
-        training_peak(sketch, layout, sketch.draw(some, 4, 0.0, torch.Generator().manual_seed(0)), 2).total
+        training_peak(sketch, layout, sketch.draw(some, 4, 0.0, torch.Generator().manual_seed(0)), 2).total()
         for some in sets
     ]
     assert max(peaks) == peaks[len(peaks) // 2]

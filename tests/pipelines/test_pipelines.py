@@ -281,3 +281,34 @@ class TestOneFile:
         shutil.copy(checkpoint, tmp_path / "alone.safetensors")
         with pytest.raises(UserError, match=r"name a folder with them in backbone\.config"):
             PipelineSettings(str(tmp_path / "alone.safetensors")).load(torch.float32, 0)
+
+
+def test_an_autoencoder_that_runs_out_of_memory_goes_on_in_pieces(saved: dict[str, Path]) -> None:
+    model = PipelineSettings(str(saved["stable_diffusion"])).load(torch.float32, 0)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, model.side, model.side, 3), dtype=np.uint8)
+    wanted, vae = model.prepare(pixels, ["a"] * 3)["x0"], model.pipe.vae
+    encode, decode, seen = vae._encode, vae.decode, []
+
+    def cramped(x: torch.Tensor, *rest: Any) -> Any:
+        seen.append(len(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("no room left on the device")
+        return encode(x, *rest)
+
+    vae._encode = cramped
+    got = model.prepare(pixels, ["a"] * 3)["x0"]
+    assert vae.use_slicing
+    assert seen == [3, 1, 1, 1]
+    assert torch.allclose(got, wanted, atol=1e-4)
+    picture = model.finish(wanted[:1])
+
+    def never(*_: Any, **__: Any) -> Any:
+        if not vae.use_tiling:
+            raise torch.OutOfMemoryError("no room left on the device")
+        return decode(*_, **__)
+
+    vae.decode = never
+    assert (model.finish(wanted[:1]) == picture).all()  # so small a picture is one piece
+    vae.decode = lambda *_, **__: (_ for _ in ()).throw(torch.OutOfMemoryError("no room left on the device"))
+    with pytest.raises(UserError, match="the autoencoder does not fit into memory: no room"):
+        model.finish(wanted[:1])

@@ -14,6 +14,7 @@ from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
 from coterie.models.backbone import Backbone
 
+MOST_ROWS = 64  # of one call without gradients
 Mix = Sequence[tuple[Adapter, float]]
 
 
@@ -26,6 +27,7 @@ class Bank:
             an exact fixed point of training as long as both factors are zero.
         width: adapters that are trained in one pass.
         moments: how the optimiser keeps its two moments, see ``coterie.bank.optimiser``.
+        rows: of a call that scores, or draws, two for every picture; a power of two.
 
     Attributes:
         master: ``(slots, template.size)`` float32, the slots' adapters; ``slots`` is ``width`` until ``reserve``.
@@ -35,8 +37,11 @@ class Bank:
         UserError: naming the layer that it cannot adapt; the backbone is then as it was.
     """
 
-    def __init__(self, backbone: Backbone, template: Layout, width: int, moments: str = "fp32") -> None:
+    def __init__(
+        self, backbone: Backbone, template: Layout, width: int, moments: str = "fp32", rows: int = MOST_ROWS
+    ) -> None:
         self.backbone, self.template, self.width, self.moments = backbone, template, width, moments
+        self.rows = rows
         if template.backbone != backbone.digest:
             raise UserError(f"the layout belongs to backbone {template.backbone}, here is {backbone.digest}")
         keep_freed_memory()
@@ -70,6 +75,13 @@ class Bank:
         else:
             return False
         self.reserve(self.width)
+        return True
+
+    def fewer_rows(self) -> bool:
+        """Halves the rows of a call that scores or draws; False when there is one left."""
+        if self.rows == 1:
+            return False
+        self.rows //= 2
         return True
 
     def reserve(self, slots: int) -> None:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from coterie.bank.bank import Bank, Mix
 from coterie.core.adapter import Adapter
+from coterie.core.room import with_room
 
-WIDTH = 8  # requests a call
+WIDTH = 8  # requests a call, unless memory allows fewer
+NO_ROOM = "not even one picture fits into memory: {}; lower backbone.side, or set backbone.quantise to int8 or nf4"
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,6 @@ class Request:
     guidance: float = 3.0
 
 
-@torch.no_grad()
 def sample(
     bank: Bank,
     requests: Sequence[Request],
@@ -37,8 +38,21 @@ def sample(
     """Pictures ``(n, side, side, 3)`` in the order of the requests.
 
     A picture depends on its own request and on ``width`` alone: calls are filled up to it, and a call holds mixes of
-    one length, because the products' inner size is that length times the rank and changes their rounding.
+    one length, because the products' inner size is that length times the rank and changes their rounding. No call has
+    more than ``bank.rows`` rows, two for every request; fewer where memory runs out.
+
+    Raises:
+        UserError: if not even one picture fits into memory.
     """
+    return with_room(
+        lambda: _drawn(bank, requests, min(width, max(1, bank.rows // 2)), progress), bank.fewer_rows, NO_ROOM
+    )
+
+
+@torch.no_grad()
+def _drawn(
+    bank: Bank, requests: Sequence[Request], width: int, progress: Callable[[int, int], None]
+) -> NDArray[np.uint8]:
     side = bank.backbone.side
     out = np.zeros((len(requests), side, side, 3), np.uint8)
     order = sorted(range(len(requests)), key=lambda i: (_ranks(requests[i]), requests[i].steps))

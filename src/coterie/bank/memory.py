@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coterie.bank.bank import Bank
-from coterie.bank.peak import Peak, training_peak
+from coterie.bank.bank import MOST_ROWS, Bank
+from coterie.bank.peak import Peak, forward_peak, training_peak
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
@@ -62,6 +62,7 @@ class Plan:
         checkpointing: whether blocks of the network are computed twice; None where a backbone has no such choice.
         quantise: how frozen linear layers are packed.
         moments: how the optimiser keeps its moments.
+        rows: of a call that scores or draws.
     """
 
     width: int
@@ -69,6 +70,7 @@ class Plan:
     checkpointing: bool | None = None
     quantise: str = "none"
     moments: str = "fp32"
+    rows: int = MOST_ROWS
 
 
 def plan_for(
@@ -89,25 +91,37 @@ def plan_for(
     """
     needs: list[int] = []
     example: Rows = {}
-    known: dict[tuple[str, bool], list[Peak]] = {}
+    known: dict[tuple[str, bool], tuple[Backbone, list[Peak]]] = {}
     for way in choices:
         if (kind := (way.quantise, way.checkpointing)) not in known:
             sketch = backbone.sketch(way.checkpointing, way.quantise)
             if sketch is None:
                 return replace(width_for(memory, backbone, layout, batch, num_clients), moments=way.moments)
             example = example or _example(backbone)
-            known[kind] = [_sketched(sketch, example, layout, batch, width) for width in (1, 2)]
-        one, two = (needed(peak, way.moments) for peak in known[kind])
+            known[kind] = sketch, [_sketched(sketch, example, layout, batch, width) for width in (1, 2)]
+        sketched, peaks = known[kind]
+        one, two = (needed(peak, way.moments) for peak in peaks)
         needs.append(one)
         most = 1 + (memory - one) // (two - one) if memory >= one else 0
         if most:
             width = _balanced(min(most, WIDEST, num_clients), num_clients)
             peak = one + (width - 1) * (two - one)
-            return Plan(width, peak, way.checkpointing, way.quantise, way.moments)
+            beside = peaks[0].weights + 2 * width * peaks[0].adapters  # the slots' own, and those that are scored
+            rows = _rows_for(memory - beside, sketched, example)
+            return Plan(width, peak, way.checkpointing, way.quantise, way.moments, rows)
     raise UserError(
         f"engine.memory: one client with a batch of {batch} needs {min(needs) / 1e9:.1f} GB and {memory / 1e9:.1f} GB "
         "are left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
     )
+
+
+def _rows_for(memory: int, sketch: Backbone, example: Rows) -> int:
+    """Rows of a call without gradients that fit beside the weights: a power of two, at least one."""
+    one, two = (
+        forward_peak(sketch, sketch.draw(example, rows, 0.0, torch.Generator().manual_seed(0))) for rows in (1, 2)
+    )
+    most = 1 + (memory - RESERVE - MARGIN * one) / (MARGIN * max(1, two - one))
+    return min(MOST_ROWS, 1 << max(0, math.floor(math.log2(max(1.0, most)))))
 
 
 def _sketched(sketch: Backbone, example: Rows, layout: Layout, batch: int, width: int) -> Peak:

@@ -71,6 +71,14 @@ def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int) ->
         bank.close()
 
 
+def forward_peak(backbone: Backbone, rows: Rows) -> int:
+    """Bytes of a pass without gradients beside the weights, as scoring and drawing make them."""
+    with torch.no_grad(), _fused_attention(), _Alive() as alive:
+        losses = backbone.losses({name: value.to("meta") for name, value in rows.items()})
+        del losses
+    return int(alive.peak)
+
+
 class _Alive(TorchDispatchMode):
     """Bytes of all storages made inside, now and at most."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,10 +13,14 @@ from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
-from coterie.core.errors import UserError
+from coterie.core.room import with_room
 from coterie.engines.trampoline import Work
 from coterie.models.encoders.public import public_texts, wish_vectors
 
+NO_ROOM = (
+    "one client alone does not fit into memory: {}; lower form.fit.batch or method.rank, or of a pipeline set "
+    "backbone.quantise to int8 or nf4"
+)
 Progress = Callable[[str, int, int], None]
 
 
@@ -51,23 +54,13 @@ class Workshop:
         jobs = [
             FitJob(w.client, start, settings, rows, seed) for w in works for start, settings, rows, seed in [w.payload]
         ]
-        while True:
-            try:
-                return fit(self.bank, jobs, functools.partial(self.progress, "fit"))
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
-                said = str(error).splitlines()[0]
-            # outside of the handler, whose exception holds every tensor of the pass that failed
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            if not self.bank.narrow():
-                raise UserError(
-                    f"one client alone does not fit into memory: {said}; lower form.fit.batch or method.rank, "
-                    "or of a pipeline set backbone.quantise to int8 or nf4"
-                )
+        return with_room(lambda: fit(self.bank, jobs, functools.partial(self.progress, "fit")), self._narrower, NO_ROOM)
+
+    def _narrower(self) -> bool:
+        smaller = self.bank.narrow()
+        if smaller:
             self.tell("narrower", width=self.bank.width)
+        return smaller
 
     def _evaluate(self, works: Sequence[Work]) -> Sequence[Any]:
         jobs = [EvalJob(w.client, *w.payload) for w in works]
@@ -90,8 +83,3 @@ class Workshop:
     @functools.cached_property
     def _public(self) -> torch.Tensor:
         return self.bank.backbone.pooled(public_texts())
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """A graphics card says so by a type of its own, the processor's allocator in words only."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

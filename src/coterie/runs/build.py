@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from coterie.bank.bank import Bank
+from coterie.bank.bank import MOST_ROWS, Bank
 from coterie.bank.memory import Plan, Way, plan_for, ways
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
@@ -146,12 +146,14 @@ def resolve(
     backbone: Any = recipe.backbone
     undecided = [key for key in ("checkpointing", "quantise") if getattr(backbone, key, None) == "auto"]
     if engine.width and not undecided and moments != "auto":
-        return recipe, None
+        whole = recipe.engine.model_copy(update={"rows": engine.rows or MOST_ROWS})
+        return recipe.model_copy(update={"engine": whole}), None
     plan = (choose or plan_of)(recipe, num_clients)
     chosen = {"checkpointing": "on" if plan.checkpointing else "off", "quantise": plan.quantise}
     if undecided:
         backbone = replace(backbone, **{key: chosen[key] for key in undecided})
-    engine = recipe.engine.model_copy(update={"width": plan.width, "moments": plan.moments})
+    decided = {"width": plan.width, "moments": plan.moments, "rows": engine.rows or plan.rows}
+    engine = recipe.engine.model_copy(update=decided)
     return recipe.model_copy(update={"engine": engine, "backbone": backbone}), plan
 
 
@@ -231,7 +233,7 @@ def assemble(
     }
     facts = {name: Facts(len(c.train), c.style) for name, c in sorted(people.clients.items())}
     backbone.free()
-    bank = Bank(backbone, layout, recipe.engine.width, recipe.engine.moments)
+    bank = Bank(backbone, layout, recipe.engine.width, recipe.engine.moments, recipe.engine.rows or MOST_ROWS)
     more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
     return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)

@@ -84,7 +84,7 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
     Raises:
         UserError: if the run has no such adapter, the mix cannot be read, or the adapter is of another backbone.
     """
-    from coterie.bank.bank import Bank
+    from coterie.bank.bank import MOST_ROWS, Bank
     from coterie.bank.denoise import Request, sample
     from coterie.runs.build import load_backbone
 
@@ -99,7 +99,7 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         layers, adapters = adaptable(backbone.network), [adapter for adapter, _ in mix]
         mix = tuple((aligned(adapter, adapters, layers), weight) for adapter, weight in mix)
         layout = at_rank(mix[0][0].layout, max(largest_rank(adapter) for adapter, _ in mix))
-    bank = Bank(backbone, layout, recipe.engine.width)
+    bank = Bank(backbone, layout, 1, rows=recipe.engine.rows or MOST_ROWS)
     requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance) for i in range(wanted.n)]
     notes = {
         "coterie:backbone": backbone.digest,

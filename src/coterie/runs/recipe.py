@@ -93,6 +93,7 @@ class Engine(Settings):
         device: where a pipeline computes: ``cpu``, ``cuda``, or ``auto`` for a graphics card where there is one. The
             embedded backbones always compute on the processor.
         width: clients in one pass of the bank; 0 chooses by memory.
+        rows: of a call that scores or draws, two for a picture; a power of two, 0 chooses by memory.
         dtype: ``fp32``, ``bf16``, or ``auto`` for bf16 where the processor computes in it.
         moments: the optimiser's two numbers for each number of an adapter, in ``fp32`` or in 8 bits (``8bit``, by
             bitsandbytes, an extra); ``auto`` is ``8bit`` where a pipeline's memory asks for it.
@@ -104,6 +105,7 @@ class Engine(Settings):
     memory: str = "3GB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     width: int = Field(0, ge=0, le=64)
+    rows: Literal[0, 1, 2, 4, 8, 16, 32, 64] = 0
     dtype: Literal["auto", "fp32", "bf16"] = "auto"
     moments: Literal["auto", "fp32", "8bit"] = "auto"
     tokens: int = Field(0, ge=0, le=64)

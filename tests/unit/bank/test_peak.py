@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from coterie.bank.peak import _Alive, _fused_attention, training_peak
+from coterie.bank.peak import _Alive, _fused_attention, forward_peak, training_peak
 from coterie.models.unet import build_unet
 
 
@@ -65,3 +65,13 @@ def test_a_step_grows_with_its_slots_and_shrinks_with_checkpointing(backbone):
     assert three.total() - three.total("8bit") == 3 * layout.size * 2 * 4 - int(3 * layout.size * 2 * (1 + 4 / 256))
     assert abs((three.passes - two.passes) - (two.passes - one.passes)) < 0.1 * one.passes
     assert peak(2, checkpointing=True).passes < 0.9 * two.passes
+
+
+def test_a_pass_without_gradients_grows_with_its_rows_and_needs_less_than_training(backbone):
+    model = backbone()
+    layout = model.layout(2, 2.0, "all")
+    example = model.prepare(np.zeros((1, model.side, model.side, 3), np.uint8), [""])
+    rows = {n: model.draw(example, n, 0.0, torch.Generator().manual_seed(0)) for n in (1, 2, 4)}
+    one, two, four = (forward_peak(sketch(backbone), rows[n]) for n in (1, 2, 4))
+    assert one < two < four < training_peak(sketch(backbone), layout, rows[4], 1).passes
+    assert four - two == 2 * (two - one)

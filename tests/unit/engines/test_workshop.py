@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from coterie.bank.bank import Bank
+from coterie.bank.bank import MOST_ROWS, Bank
+from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.work import Fit
 from coterie.engines.trampoline import Work
@@ -24,6 +25,11 @@ class Cramped:
         if len(rows["x0"]) > self.rows:
             raise torch.OutOfMemoryError("no room left on the device")
         return self.inner.losses(rows)
+
+    def step(self, x, *rest):
+        if 2 * len(x) > self.rows:
+            raise torch.OutOfMemoryError("no room left on the device")
+        return self.inner.step(x, *rest)
 
 
 def works(model, layout):
@@ -55,6 +61,35 @@ def test_a_narrower_pass_comes_to_the_same():
 def test_when_one_client_does_not_fit_it_is_said():
     with pytest.raises(UserError, match=r"one client alone does not fit into memory: no room.*lower form\.fit\.batch"):
         trained(1)
+
+
+def looked_at(rows):
+    """Losses of nine rows and three pictures under an adapter, and how many rows went together at last."""
+    model = Cramped(rows)
+    layout = model.layout(2, 2.0, "attention")
+    row = 0.1 * torch.randn(layout.size, generator=torch.Generator().manual_seed(1))
+    adapter, bank = Adapter(layout, row), Bank(model, layout, 1)
+    workshop = Workshop(bank, steps=2)
+    pixels = torch.randint(0, 255, (9, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    held_out = model.fixed(model.prepare(pixels.numpy(), ["a"] * 9), 1, 0)
+    (losses,) = workshop.do("evaluate", [Work("evaluate", "c", (adapter, held_out))])
+    (pictures,) = workshop.do("sample", [Work("sample", "c", [("a", ((adapter, 1.0),), i) for i in range(3)])])
+    return losses, pictures, bank.rows
+
+
+@pytest.mark.parametrize("room", [16, 5, 2])
+def test_scores_and_pictures_come_in_smaller_calls_where_memory_asks_for_it(room):
+    losses, pictures, rows = looked_at(1000)
+    assert rows == MOST_ROWS
+    fewer_losses, fewer_pictures, fewer = looked_at(room)
+    assert fewer <= room < 2 * fewer
+    assert torch.allclose(losses, fewer_losses, rtol=1e-4)
+    assert abs(pictures.astype(int) - fewer_pictures).max() <= 1
+
+
+def test_when_not_even_one_row_fits_it_is_said():
+    with pytest.raises(UserError, match=r"not even one row fits into memory: no room.*backbone\.quantise"):
+        looked_at(0)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():

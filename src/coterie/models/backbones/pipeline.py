@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.core.place import Place
+from coterie.core.room import with_room
 from coterie.models import flow
 from coterie.models.backbone import Rows
 from coterie.models.batches import drawn, fixed, paired
@@ -34,6 +35,7 @@ from coterie.models.pipeline_files import Source, quiet
 from coterie.models.shelves import BACKBONES, Family
 from coterie.models.targets import layout_of
 
+NO_ROOM = "the autoencoder does not fit into memory: {}; lower backbone.side"
 AT_ONCE = 4  # pictures or captions encoded in one call
 USUAL_SIZE = 128  # latents a side where a network does not say what it was made for
 SAMPLED = 4096  # numbers of each tensor that go into a digest
@@ -135,7 +137,8 @@ class Pipeline:
         given = np.repeat(pixels, 2, 0) if len(pixels) == 1 else pixels
         for start in range(0, len(given), AT_ONCE):
             x = torch.from_numpy(np.array(given[start : start + AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
-            latents.append(vae.encode(x.contiguous().to(self.device)).latent_dist.mode().cpu())
+            encode = functools.partial(vae.encode, x.contiguous().to(self.device))
+            latents.append(with_room(encode, lambda: roomier(vae), NO_ROOM).latent_dist.mode().cpu())
         height, width = pixels.shape[1:3]
         shape = (self._shape[0], height // self._factor, width // self._factor)
         x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *shape)
@@ -198,7 +201,8 @@ class Pipeline:
         vae, pictures = self._vae(), []
         latents = x / self._scale + self._shift
         for one in latents.split(1):
-            pictures.append(vae.decode(one.to(self.device), return_dict=False)[0].float().cpu())
+            decode = functools.partial(vae.decode, one.to(self.device), return_dict=False)
+            pictures.append(with_room(decode, lambda: roomier(vae), NO_ROOM)[0].float().cpu())
         pixels = (torch.cat(pictures) / 2 + 0.5).clamp(0, 1)
         return (pixels * 255).round().byte().movedim(1, -1).numpy()
 
@@ -252,6 +256,17 @@ class Pipeline:
         if self.settings.text_encoders:
             rows = self.family.told(self.network, rows)
         return self.family.predict(self.network, x.to(self.dtype), timestep, rows)
+
+
+def roomier(vae: Any) -> bool:
+    """Lets an autoencoder take one picture at a time, then a piece of it; False when it does both already."""
+    if not vae.use_slicing:
+        vae.enable_slicing()
+    elif not vae.use_tiling:
+        vae.enable_tiling()  # seams between pieces are blended: pictures differ a little from whole ones
+    else:
+        return False
+    return True
 
 
 def prepared_network(network: Any, device: str, checkpointing: bool) -> nn.Module:
