@@ -16,7 +16,7 @@ from PIL import Image
 from coterie.bank.bank import Bank
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
-from coterie.bank.memory import plan_for
+from coterie.bank.memory import Way, plan_for
 from coterie.bank.peak import training_peak
 from coterie.core.adapter import Adapter
 from coterie.core.work import Fit
@@ -174,7 +174,7 @@ def test_the_square_needs_the_most_memory(backbone: Pipeline) -> None:
         for some in sets
     ]
     assert max(peaks) == peaks[len(peaks) // 2]
-    assert plan_for(10**9, backbone, layout, 2, 2, (False,)).peak > max(peaks)
+    assert plan_for(10**9, backbone, layout, 2, 2, [Way()]).peak > max(peaks)
 
 
 def test_a_run_from_folders_to_the_report(saved: dict[str, Path], tmp_path: Path) -> None:

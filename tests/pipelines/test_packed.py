@@ -124,7 +124,8 @@ def test_memory_chooses_how_much_is_rounded(saved: dict[str, Path]) -> None:
         assert got.peak <= needs[way]
         # whatever comes before it in the order of preference did not fit
         first = next(other for other in every if needs[other] <= needs[way])
-        assert got == Plan(1, needs[first], first.checkpointing, first.quantise, first.moments)
+        assert got == Plan(1, needs[first], first.checkpointing, first.quantise, first.moments, got.rows)
+        assert got.rows < 64
     assert plan(10**12, every) == Plan(1, needs[Way()], False)
     with pytest.raises(UserError, match="one client with a batch of 1 needs"):
         plan(min(needs.values()) - 1, every)
