@@ -15,7 +15,7 @@ demo: $(STAMP)  ## set up, run the main job, print where the report is
 	$(BIN)/coterie run
 
 test: $(STAMP)  ## set up, run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 setup: $(STAMP) $(CHECK_STAMP)  ## the environment for working on Coterie
 
