@@ -77,6 +77,33 @@ def test_a_recipe_that_is_written_elsewhere_finds_its_folders(typed, folders):
     assert typed("data", "check", "deep/er/mine.toml")[0] == 0
 
 
+def test_triggers_survive_being_written(typed, folders):
+    words = ("ann", "ben", "--trigger", 'ben=a "b" c', "--trigger", "sks")
+    assert typed("new", *words, "--out", "mine.toml")[0] == 0
+    wanted = {"ann": "sks", "ben": 'a "b" c'}
+    assert tomllib.loads((folders / "mine.toml").read_text())["data"]["source"]["triggers"] == wanted
+    assert typed("data", "check", "mine.toml")[0] == 0
+    assert typed("train", *words, *TINY, "--out", "run")[0] == 0
+    assert typed("generate", "run", "--prompt", "a b", "--client", "ben", "-n", "1")[0] == 0
+
+
+def test_what_is_skipped_and_who_is_not_scored_is_said_and_the_others_are_scored(typed, folders):
+    (folders / "ann" / "broken.png").write_bytes(b"no picture")
+    (folders / "ann" / "broken.txt").write_text("a thing")
+    for caption in (folders / "ben").glob("*.txt"):
+        caption.write_text("always the same")  # so that nothing can be held out
+    code, out, _ = typed("train", "ann", "ben", *TINY, "--out", "run")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if "2 folders" in line]
+    assert "1 skipped (ann/broken.png: " in line
+    assert line.endswith("not scored, as no picture is held out of them: ben")
+    scored = {s["client"] for s in json.loads((folders / "run" / "server" / "results.json").read_text())["final"]}
+    assert scored == {"ann"}
+    page = (folders / "run" / "server" / "report.html").read_text()
+    assert "pictures that could not be used: ann/broken.png" in page
+    assert "no picture is held out of them: ben" in page
+
+
 def test_the_recipe_that_is_written_says_the_same_and_runs(typed, folders):
     assert typed("new", "ann", "ben", *TINY[:2], *TINY[8:], "--out", "mine.toml")[0] == 0
     assert 'name = "folders"' in (folders / "mine.toml").read_text()

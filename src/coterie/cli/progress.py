@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+MOST_NAMED = 3  # of what is missing
+
+
 class Listener(Protocol):
     """Hears events and steps of work."""
 
@@ -48,6 +51,7 @@ class PlainLines:
 
     def __init__(self) -> None:
         self.began = time.monotonic()
+        print("0:00  loading the model and the pictures", flush=True)
 
     def tell(self, event: str, **fields: Any) -> None:
         line = sentence(event, fields)
@@ -122,6 +126,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "started":
         rounds = fields["rounds"]
         return f"{control}{fields['form']}, {rounds} round{'' if rounds == 1 else 's'}"
+    if event == "people":
+        return people_sentence(fields)
     if event == "planned" and fields["checkpointing"] is not None:
         ways = ", blocks computed twice" if fields["checkpointing"] else ""
         ways += "" if fields["moments"] == "fp32" else ", moments in 8 bits"
@@ -152,6 +158,22 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "report":
         return f"report: {fields['path']}"
     return ""
+
+
+def people_sentence(fields: dict[str, Any]) -> str:
+    """How many pictures there are, and which of them or of their owners will be missing somewhere."""
+    said = (
+        f"{fields['clients']} {fields['who']}, {fields['train']} pictures to learn from, {fields['held_out']} held out"
+    )
+    if fields["skipped"]:
+        some = "; ".join(f"{name}: {reason}" for name, reason in fields["skipped"][:MOST_NAMED])
+        more = len(fields["skipped"]) - MOST_NAMED
+        said += f"; {len(fields['skipped'])} skipped ({some}{f'; and {more} more' if more > 0 else ''})"
+    if fields["unscored"]:
+        some = ", ".join(fields["unscored"][:MOST_NAMED])
+        more = len(fields["unscored"]) - MOST_NAMED
+        said += f"; not scored, as no picture is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
+    return said
 
 
 def round_name(number: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -75,6 +75,11 @@ class Site(Protocol):
     @property
     def train_pixels(self) -> NDArray[Any]:
         """Training pictures, ``(n, side, side, 3)``, or ``(n,)`` where they were not cut square."""
+        ...
+
+    @property
+    def tests(self) -> Collection[str]:
+        """Names of the sets of pictures that this client can be scored on."""
         ...
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,10 @@ class OpenSite:
             return Fitted(start, 0, {})
         done: Fitted = await Work("fit", self.client, (start, fit, self.host.belongings.train, seed))
         return done
+
+    @property
+    def tests(self) -> Collection[str]:
+        return self.host.belongings.tests.keys()
 
     async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:
         rows = self.host.belongings.tests[test]

@@ -22,12 +22,12 @@ class HeldOut:
 
     async def client_base(self, site: Site, tests: list[str]) -> Mapping[str, Any]:
         """The bare backbone on the named test sets."""
-        return {test: _by_level(await site.evaluate(None, test)) for test in tests}
+        return await _scored(site, None, tests)
 
     async def client_served(self, site: Site, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """An adapter that came with the request, on the named test sets; a local adapter counts as served."""
         adapter: Adapter = site.memory.get("personal", value["adapter"]) if value["local"] else value["adapter"]
-        return {test: _by_level(await site.evaluate(adapter, test)) for test in value["tests"]}
+        return await _scored(site, adapter, value["tests"])
 
     async def client_kept(self, site: Site, asked: Mapping[str, Sequence[str]]) -> Mapping[str, Any]:
         """What lies at the site for keeping, ``served`` and perhaps ``personal``, each on the test sets asked for."""
@@ -35,8 +35,13 @@ class HeldOut:
         for name, tests in asked.items():
             adapter = site.kept(name)
             if adapter is not None:
-                scores[name] = {test: _by_level(await site.evaluate(adapter, test)) for test in tests}
+                scores[name] = await _scored(site, adapter, tests)
         return scores
+
+
+async def _scored(site: Site, adapter: Adapter | None, tests: Sequence[str]) -> Mapping[str, Any]:
+    """By test set; a client that has none of that name is not scored on it."""
+    return {test: _by_level(await site.evaluate(adapter, test)) for test in tests if test in site.tests}
 
 
 def _by_level(losses: Tensor) -> Mapping[str, Any]:

@@ -222,7 +222,7 @@ def _matched(
 ) -> tuple[str, dict[str, Keys]]:
     """The layout of which most keys are in the file, and the keys of every layer that is."""
     best: tuple[str, dict[str, Keys]] = ("", {})
-    for name in LAYOUTS.names():
+    for name in sorted(LAYOUTS.names(), key="comfy".__eq__):  # last: of a U-Net it writes kohya's names
         spelled = LAYOUTS[name]()
         found = {}
         for layer, (owner, inside) in owners(layers, component).items():

@@ -39,6 +39,13 @@ def went_wrong(arm: Arm, control: Arm | None) -> list[str]:
     for before, run in (("", arm), ("Control: ", control)):
         if run is None:
             continue
+        for event in [e for e in run.events if e.get("event") == "people"][:1]:
+            unusable = [f"{name} ({reason})" for name, reason in event["skipped"]]
+            if unusable:
+                more = f" and {len(unusable) - MOST_EVENTS} more" if len(unusable) > MOST_EVENTS else ""
+                items.append(f"{before}pictures that could not be used: {', '.join(unusable[:MOST_EVENTS])}{more}")
+            if event["unscored"]:
+                items.append(f"{before}not scored, as no picture is held out of them: {', '.join(event['unscored'])}")
         failed = [e for e in run.events if e.get("event") == "client_failed"]
         told = {str(e.get("client")) for e in failed}
         for event in failed[:MOST_EVENTS]:

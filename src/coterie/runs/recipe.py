@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -397,17 +397,28 @@ def annotated_toml(thing: Any, name: str = "", head: str = "[{}]") -> str:
         if isinstance(value, dict):
             if value:
                 label = f"{name}.{key}" if name else key
-                tables.append(
-                    annotated_toml(child, label) if not isinstance(child, dict) else tomli_w.dumps({label: value})
-                )
+                bare = tomli_w.dumps(_nested(label.split("."), value)) if isinstance(child, dict) else ""
+                tables.append(bare or annotated_toml(child, label))
             continue
         if isinstance(value, list) and value and isinstance(value[0], dict):
             label = f"{name}.{key}" if name else key
             tables += [annotated_toml(item, label, "[[{}]]") for item in child or ()]
             continue
-        text = tomli_w.dumps({key: value}).strip().replace("\n", " ")
-        note = notes.get(key, "")
+        text = _in_one_line(tomli_w.dumps({key: value}))
+        note = notes.get(key, "").replace("``", "")
         if key == "name" and not note:
             note = f"one of: {', '.join(neighbours(thing))}"
-        lines.append(f"{text:<34}# {note}" if note else text)
+        lines.append(f"{text:<32}  # {note}" if note else text)
     return "\n".join(lines) + "\n" + "".join("\n" + table for table in tables)
+
+
+def _nested(names: Sequence[str], value: Any) -> Any:
+    """A tree with a value at the end of one path."""
+    for name in reversed(names):
+        value = {name: value}
+    return value
+
+
+def _in_one_line(text: str) -> str:
+    """TOML of one key whose array has a line for every item."""
+    return re.sub(r"\n\s*", " ", re.sub(r",\n\]", "]", re.sub(r"\[\n\s*", "[", text.strip())))

@@ -23,6 +23,10 @@ from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
+from coterie.data.population import Population
+from coterie.data.sources.folders import Folders
+from coterie.data.sources.studio import Studio
+from coterie.data.table import Skipped
 from coterie.engines.cohort import Terms
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
@@ -75,7 +79,9 @@ def start(
         raise UserError(f"{path}: this folder holds something else; choose an empty or a new one with --out DIR")
     if recipe.start:
         start_adapter(recipe)
-    people = population_of(recipe, 32)
+    studio = isinstance(recipe.data.source, Studio)
+    table = None if studio else recipe.data.source.read(32)
+    people = population_of(recipe, 32, table)
     with contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
         resolved, plan = resolve(recipe, len(people.clients), crew.plan)
@@ -86,11 +92,28 @@ def start(
         try:
             folder.write("recipe.toml", annotated_toml(resolved))
             folder.write_json("environment.json", environment())
+            told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
+            folder.journal("people", **told)
         finally:
             folder.unlock()
+        if tell is not None:
+            tell("people", **told)
         if plan is not None and tell is not None:
             tell("planned", **asdict(plan), memory=resolved.engine.memory, device=resolved.engine.device)
         return _go_on(resolved, path, tell, crew, beside)
+
+
+def noticed(source: Any, people: Population, skipped: Sequence[Skipped]) -> dict[str, Any]:
+    """What a person should know of the pictures before anything is trained."""
+    clients = people.clients
+    return {
+        "clients": len(clients),
+        "who": "folders" if isinstance(source, Folders) else "people",
+        "train": sum(len(client.train) for client in clients.values()),
+        "held_out": sum(len(client.held_out) for client in clients.values()),
+        "unscored": [name for name, client in clients.items() if not len(client.held_out)],
+        "skipped": [[some.name, some.reason] for some in skipped],
+    }
 
 
 def resume(
@@ -244,7 +267,8 @@ def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, 
     facts = {c: Facts(**plain) for hello in hellos for c, plain in hello["facts"].items()}
     hello = hellos[0]
     terms = terms_of(recipe, hello["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell)
-    return loop_of(recipe, terms, hello["tests"], hello["about"], folder), workers.do
+    tests = sorted({name for hello in hellos for name in hello["tests"]})
+    return loop_of(recipe, terms, tests, hello["about"], folder), workers.do
 
 
 def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed | Mapping[str, Any]:
@@ -270,9 +294,8 @@ def about(backbone: Backbone) -> dict[str, Any]:
 
 
 def tests_of(parts: Assembly) -> tuple[str, ...]:
-    """Names of the test sets that every site has."""
-    names = [set(host.belongings.tests) for host in parts.hosts.values()]
-    return tuple(sorted(set.intersection(*names))) if names else ()
+    """Names of the test sets that there are; a site with none of that name is not scored on it."""
+    return tuple(sorted({name for host in parts.hosts.values() for name in host.belongings.tests}))
 
 
 def terms_of(
