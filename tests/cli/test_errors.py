@@ -360,6 +360,6 @@ def test_events_as_json(coterie, tmp_path):
     code, out, err = coterie("run", "--json", "--out", "r", *sets(*SMALL))
     assert code == 0, err
     events = [json.loads(line) for line in out.strip().splitlines()]
-    assert [e["event"] for e in events][:3] == ["started", "round_started", "round_done"]
+    assert [e["event"] for e in events][:4] == ["people", "started", "round_started", "round_done"]
     assert events[-1]["event"] == "report"
     assert (tmp_path / "r" / "server" / "report.html").is_file()

@@ -193,13 +193,13 @@ def weighted_sum(adapters: Sequence[Adapter], weights: Sequence[float]) -> Adapt
     first = adapters[0].layout
     total = torch.zeros(first.size, dtype=torch.float64)
     for adapter, weight in zip(adapters, weights, strict=True):
-        require_same_layout(first, adapter.layout)
+        require_same_layout(first, adapter.layout, "; use the aggregator product_svd")
         total += weight * adapter.row.double()
     return Adapter(first, total.float())
 
 
-def require_same_layout(wanted: Layout, found: Layout) -> None:
-    """Raises ``UserError`` saying in what two layouts differ: the backbone, the layers or a rank."""
+def require_same_layout(wanted: Layout, found: Layout, help: str = "") -> None:
+    """Raises ``UserError`` saying in what two layouts differ, the backbone, the layers or a rank, and what may help."""
     if wanted == found:
         return
     if wanted.backbone != found.backbone:
@@ -208,8 +208,14 @@ def require_same_layout(wanted: Layout, found: Layout) -> None:
         )
     for mine, other in zip(wanted.parts, found.parts, strict=False):
         if mine != other:
-            raise UserError(f"adapters differ at {mine.name}: {mine} against {other}; use the aggregator product_svd")
+            raise UserError(f"adapters differ at {mine.name}: wanted {_words(mine)}, found {_words(other)}{help}")
     raise UserError(f"adapters differ: {len(wanted.parts)} parts against {len(found.parts)}")
+
+
+def _words(part: Part) -> str:
+    if isinstance(part, LowRank):
+        return f"rank {part.rank} and alpha {part.scale * part.rank:g} on {part.out} x {part.columns}"
+    return f"{part.size} numbers"
 
 
 def _part(plain: dict[str, Any]) -> Part:

@@ -29,7 +29,7 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
         out: the folder, or the file.
 
     Raises:
-        UserError: if the run has no such adapter, there is no such layout, or ``out`` cannot be written.
+        UserError: if the run has no such adapter, there is no such layout, or ``out`` is there or cannot be written.
     """
     folder = open_run(run)
     found = adapter_folders(folder)
@@ -49,6 +49,9 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
         if out.is_dir():
             raise UserError(f"{out}: is a folder; the layout {layout} is one file, like {out / name}.safetensors")
         files = {out: written(adapter, layout, component)}
+    for path in files:
+        if path.exists():
+            raise UserError(f"{path}: is there already; choose another name with --out")
     for path, data in files.items():
         write_bytes(path, data)
     return list(files)
