@@ -56,8 +56,12 @@ def test_three_ranks_and_layouts_and_the_printed_error(typed, files, tmp_path):
     error = sum(float((got[n] - wanted[n]).square().sum()) for n in wanted)
     assert error == pytest.approx(lost, rel=1e-3)
     assert "from ranks 1, 2, 4" in said
+    assert "sheet.png: rows from the top: bare model, 0, 1, 2, merged" in said
     page = np.asarray(Image.open(tmp_path / "m/sheet.png"))
     assert page.shape[0] > page.shape[1] // 2
+    tall = (page.shape[0] - 2) // 5
+    strip = page[:, :64].min((1, 2)) < 128
+    assert all(strip[i * tall : (i + 1) * tall].any() for i in range(5))
     code, said, _ = typed("merge", *names, "--out", "whole", "--rank", "7", "--backbone", "untrained")
     assert code == 0
     assert "could not hold: 0.0000" in said

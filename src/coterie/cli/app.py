@@ -313,7 +313,7 @@ def merge(
     typer.echo(f"{out}: {len(got.adapter.layout.parts)} layers, from ranks {', '.join(map(str, got.ranks))}")
     if got.discarded is not None:
         typer.echo(f"share of the energy that the rank could not hold: {got.discarded:.4f}")
-    typer.echo(str(got.sheet))
+    typer.echo(f"{got.sheet}: rows from the top: {', '.join(got.rows)}")
 
 
 @app.command()

@@ -28,16 +28,18 @@ def print_rows(rows: Sequence[Mapping[str, Any]], format: str, empty: str, rare:
 
 
 def print_details(details: Mapping[str, Any], format: str) -> None:
-    """A run: its facts, then a line a person."""
+    """A run: its facts, then a line a person; on the terminal without what is empty, of facts or for everybody."""
     if _is_json(format):
         print(json.dumps(details, indent=1))
         return
-    width = max(len(key) for key in details["facts"])
-    for key, value in details["facts"].items():
+    facts = {key: value for key, value in details["facts"].items() if value not in (None, [])}
+    width = max(map(len, facts))
+    for key, value in facts.items():
         print(f"{key:<{width}}  {_text(value)}")
     if details["people"]:
         print()
-        print_rows(details["people"], "table", "")
+        columns = [key for key in details["people"][0] if any(row[key] is not None for row in details["people"])]
+        print_rows([{key: row[key] for key in columns} for row in details["people"]], "table", "")
 
 
 def print_check(checked: Checked, format: str) -> None:

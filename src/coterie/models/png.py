@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,15 @@ def png_bytes(pixels: NDArray[np.uint8], notes: Mapping[str, str] | None = None)
     return out.getvalue()
 
 
+LONGEST_NAME = 24  # letters
 SMALL, LARGE = 128, 256  # sides in pixels between which a picture on a sheet stays as it is
 
 
-def sheet(pictures: list[list[NDArray[np.uint8]]], gap: int = 2) -> NDArray[np.uint8]:
+def sheet(pictures: list[list[NDArray[np.uint8]]], gap: int = 2, names: Sequence[str] = ()) -> NDArray[np.uint8]:
     """Rows of equally large pictures as one picture on white.
 
     Small pictures are enlarged by a whole number without smoothing, large ones made smaller.
+    ``names`` of the rows stand at their left, long ones cut.
     """
     pictures = [[_resized(picture) for picture in row] for row in pictures]
     columns = max(len(row) for row in pictures)
@@ -38,7 +40,21 @@ def sheet(pictures: list[list[NDArray[np.uint8]]], gap: int = 2) -> NDArray[np.u
         for j, picture in enumerate(row):
             y, x = gap + i * (height + gap), gap + j * (width + gap)
             page[y : y + height, x : x + width] = picture
-    return page
+    return np.concatenate([_named(names, height, gap), page], 1) if names else page
+
+
+def _named(names: Sequence[str], height: int, gap: int) -> NDArray[np.uint8]:
+    """A strip with a name in the middle of each row."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(14)
+    short = [name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…" for name in names]
+    width = 16 + int(max(font.getlength(name) for name in short))
+    strip = Image.new("RGB", (width, len(names) * (height + gap) + gap), "white")
+    pen = ImageDraw.Draw(strip)
+    for i, name in enumerate(short):
+        pen.text((8, gap + i * (height + gap) + height // 2), name, "black", font, anchor="lm")
+    return np.asarray(strip, dtype=np.uint8)
 
 
 def _resized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

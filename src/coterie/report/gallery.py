@@ -25,7 +25,7 @@ def people(own: Measures, control: Measures | None, clusters: Mapping[str, int],
         before = atlas.add_all(arm.site_pictures(name, "before")) or base
         rows = [("before", "before", "the model as it was", before)]
         after = atlas.add_all(arm.kept_pictures(name))
-        rows.append(("after", "after", f"what {name} keeps", after))
+        rows.append(("after", "after", "with its adapter" if arm.alone else f"what {name} keeps", after))
         if control is not None:
             other = atlas.add_all(control.arm.kept_pictures(name))
             rows.append(("control", "control", form_name(control.arm.form).lower(), other))

@@ -14,19 +14,25 @@ MOST_EVENTS = 20
 def not_run(arm: Arm, control: Arm | None, study: bool) -> list[tuple[str, str]]:
     """What nobody should conclude from this page, each with its reason."""
     backbone = str(arm.table("backbone").get("name", "?"))
-    items = [
+    network = [
         (
             "Real devices, a real network",
             "All ran on one machine. Bytes are counted, but no link was slow or lost.",
-        ),
+        )
+    ]
+    tried = "Nobody tried to rebuild pictures from adapters" + (
+        ", or words from encoded wishes." if arm.wishes else "."
+    )
+    items = [
+        *([] if arm.alone else network),
         ("More than one seed", f"This is seed {arm.recipe.get('seed', '?')} alone. Small differences may be chance."),
         ("Other backbones", f"Only “{backbone}” was trained here. Larger models may behave differently."),
-        ("Attacks", "Nobody tried to rebuild pictures from adapters, or words from encoded wishes."),
+        ("Attacks", tried),
         ("People's own judgement", "Nobody was asked whether they like the pictures. Loss is not taste."),
     ]
-    if control is None:
+    if control is None and not arm.alone:
         items.append(("A control", "There is no second run to compare with."))
-    if not study:
+    if not study and not arm.alone:
         items.append(("A full study", "All arms over several seeds are a study of their own, not part of this run."))
     if not arm.copies:
         items.append(("A search for copies", "It was turned off, or there was nothing to compare with."))

@@ -94,12 +94,18 @@ def spread(values: Sequence[float]) -> dict[str, float] | None:
     return {"mean": fmean(values), "worst": min(values), "best": max(values)} if values else None
 
 
-def curves(own: Measures, control: Measures | None, clusters: Mapping[str, int], control_name: str) -> dict[str, Any]:
+def curves(
+    own: Measures,
+    control: Measures | None,
+    clusters: Mapping[str, int],
+    control_name: str,
+    everybody: str = "everybody",
+) -> dict[str, Any]:
     """A line for each cluster, or one for everybody, and one for the control."""
     rounds = own.rounds
     groups = {name: [c for c, k in own.arm.clusters.items() if k == name] for name in clusters}
     lines: list[dict[str, Any]] = []
-    for name, members in (groups or {"everybody": list(own.arm.clients)}).items():
+    for name, members in (groups or {everybody: list(own.arm.clients)}).items():
         label = f"{name}: {', '.join(sorted(members))}" if groups else name
         values = own.line(rounds, members)
         lines.append({"label": label, "short": name, "cluster": clusters.get(name, 0), "values": values})

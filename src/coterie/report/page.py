@@ -96,12 +96,13 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
         "clusters": [(k, i, sorted(c for c in arm.clusters if arm.clusters[c] == k)) for k, i in clusters.items()],
         "facts": facts(arm, control), "keys": key_numbers(own, other), "any_personal": own.any_personal,
         "map": near(arm, clusters), "hybrids": gallery.hybrids(arm, clusters, atlas),
-        "curves": curves(own, other, clusters, control_name), "ends": {t: ends(own, other, t) for t in TESTS},
-        "unseen": unseen(arm), "alone": alone(arm), "own_prompts": bool(arm.table("pictures").get("own_prompts")),
+        "curves": curves(own, other, clusters, control_name, "all folders" if arm.alone else "everybody"),
+        "ends": {t: ends(own, other, t) for t in TESTS},
+        "unseen": unseen(arm), "alone": arm.alone, "own_prompts": bool(arm.table("pictures").get("own_prompts")),
         "progress": gallery.progress(arm, clusters, atlas),
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
-        "table": table(own, other, clusters), "levels": levels(own, clusters),
+        "table": table(own, other, clusters), "scored": scored(own, other), "levels": levels(own, clusters),
         "copies": copies(arm), "study": study, "not_run": limits.not_run(arm, control, study is not None),
         "wrong": limits.went_wrong(arm, control), "again": limits.again(arm), "atlas": atlas,
     }  # fmt: skip
@@ -114,15 +115,10 @@ def unseen(arm: Arm) -> bool:
     return arm.table("data").get("source", {}).get("name") == "studio" and set(arm.prompts) <= set(PROMPTS)
 
 
-def alone(arm: Arm) -> bool:
-    """Whether the clients are one person's folders, as ``coterie train`` has them."""
-    return arm.form == "local" and arm.table("data").get("source", {}).get("name") == "folders"
-
-
 def sentence(arm: Arm) -> str:
     """What ran, in words."""
     form, n = arm.table("form"), len(arm.clients)
-    if alone(arm):
+    if arm.alone:
         what = "One folder of pictures became an adapter" if n == 1 else f"{count(n).capitalize()} folders of pictures"
         return what + (" of one frozen picture model." if n == 1 else " became adapters of one frozen picture model.")
     who = f"{count(n).capitalize()} {'person' if n == 1 else 'people'}" if n else "Some people"
@@ -137,18 +133,23 @@ def sentence(arm: Arm) -> str:
     return f"{who} {how}{'; everybody also keeps a personal one, which is never sent' if personal else ''}."
 
 
+def each(arm: Arm) -> str:
+    """How many pictures clients learn from, fewest to most: ``10 to 15``; empty where it is not known."""
+    pictures = sorted({c.examples for c in arm.clients.values() if c.examples is not None})
+    return " to ".join(str(x) for x in dict.fromkeys(pictures[:1] + pictures[-1:]))
+
+
 def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
     """The recipe in short."""
     fit = arm.table("form").get("fit", {})
     form = arm.form + (f"; control: {control.form}" if control else "")
-    pictures = sorted({c.examples for c in arm.clients.values() if c.examples is not None})
     seconds = arm.results.get("seconds")
     spent = [duration(seconds)] if seconds is not None else []
     if control is not None and control.results.get("seconds") is not None:
         spent.append(f"{duration(control.results['seconds'])} for the control")
     return {
-        "folders" if alone(arm) else "people": str(len(arm.clients)),
-        "pictures each": " to ".join(str(x) for x in dict.fromkeys(pictures[:1] + pictures[-1:])) or "–",
+        "folders" if arm.alone else "people": str(len(arm.clients)),
+        "pictures each": each(arm) or "–",
         "rounds": str(arm.recipe.get("rounds", "–")),
         "steps a round": str(fit.get("steps", "–")),
         "form": form,
@@ -164,23 +165,27 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
     arm, mine = own.arm, spread(own.everybody("own"))
     truths = {c.truth for c in arm.clients.values()} - {None}
     pictures = sum(c.examples or 0 for c in arm.clients.values())
-    taught = f"{plural(pictures, 'picture')} to learn from, {pictures / len(arm.clients):.0f} each" if pictures else ""
-    keys = [{"label": "adapters" if alone(arm) else "people", "value": str(len(arm.clients)), "note": taught}]
+    taught = f"{plural(pictures, 'picture')} to learn from" if pictures else ""
+    if pictures and len(arm.clients) > 1:
+        taught += f", {each(arm)} each"
+    keys = [{"label": "adapters" if arm.alone else "people", "value": str(len(arm.clients)), "note": taught}]
     names = sorted(arm.clusters.values())
     if names:
         sizes = [str(names.count(name)) for name in dict.fromkeys(names)]
         note = f"of {listed(sizes)} people" + (f"; {plural(len(truths), 'true style')}" if truths else "")
         keys.append({"label": "clusters found", "value": str(len(set(names))), "note": note})
     if mine:
-        note = f"worst {'adapter' if alone(arm) else 'person'} {percent(mine['worst'])}"
+        note = f"worst {'adapter' if arm.alone else 'person'} {percent(mine['worst'])}"
         theirs = spread(control.everybody("own")) if control else None
         if theirs and control:
             name = form_name(control.arm.form).lower()
             note += f". Control, {name}: {percent(theirs['mean'])}, worst {percent(theirs['worst'])}"
         keys.append({"label": "of the model's error removed, on average", "value": percent(mine["mean"]), "note": note})
     weight = crossings.weight_of(arm)
-    if weight and not alone(arm):
+    if weight and not arm.alone:
         full = f"the full model would be {size(weight.full_bytes)}" if weight.full_bytes else "measured on the wire"
+        if arm.form == "local":
+            full = "training figures; no adapter is sent"
         keys.append({"label": "sent up by a person each round", "value": size(weight.up_bytes), "note": full})
     return keys
 
@@ -218,6 +223,15 @@ def table(own: Measures, control: Measures | None, clusters: Mapping[str, int]) 
         rows.append({"name": name, "client": client, "cluster": cluster, "mark": mark, "copies": arm.copies.get(name),
                      "tests": tests})  # fmt: skip
     return rows
+
+
+def scored(own: Measures, control: Measures | None) -> dict[str, list[str]]:
+    """Of each test set that has scores, the adapters that have a column; what is served in the form local is bare."""
+    kinds = [*([] if own.arm.form == "local" else ["served"]), *(["personal"] if own.any_personal else [])]
+    found = {t: [k for k in kinds if own.everybody(t, k)] for t in TESTS}
+    if control is not None:
+        found = {t: [*k, *(["control"] if control.everybody(t) else [])] for t, k in found.items()}
+    return {t: k for t, k in found.items() if k or any(own.base(c, t) for c in own.arm.clients)}
 
 
 def ends(own: Measures, control: Measures | None, test: str) -> dict[str, Any]:

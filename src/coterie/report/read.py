@@ -94,6 +94,11 @@ class Arm:
         return str(self.table("form").get("name", "?"))
 
     @property
+    def alone(self) -> bool:
+        """Whether the clients are one person's folders, as ``coterie train`` has them."""
+        return self.form == "local" and self.table("data").get("source", {}).get("name") == "folders"
+
+    @property
     def name(self) -> str:
         return str(self.recipe.get("name", self.path.name))
 

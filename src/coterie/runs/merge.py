@@ -33,12 +33,14 @@ class Merged:
         discarded: share of the energy that its rank could not hold; None where the rule does not say.
         ranks: of each file, its largest.
         sheet: where the pictures are: the bare backbone, each adapter, the merged one, a row each.
+        rows: what these are called on it, from the top.
     """
 
     adapter: Adapter
     discarded: float | None
     ranks: tuple[int, ...]
     sheet: Path
+    rows: tuple[str, ...]
 
 
 def merge_files(
@@ -86,11 +88,15 @@ def merge_files(
     _, adapter, numbers = made.apply(made.init(like), like, ReplyMap(replies, {}))
     for file, data in peft_files(adapter).items():
         write_bytes(out / file, data)
-    _draw(loaded, [*same_layers, adapter], prompts, steps, out / "sheet.png")
-    return Merged(adapter, numbers.get("aggregate/discarded_energy"), ranks, out / "sheet.png")
+    rows = ("bare model", *(path.resolve().stem if path.is_file() else path.resolve().name for path in files), "merged")
+    _draw(loaded, [*same_layers, adapter], prompts, steps, out / "sheet.png", rows)
+    return Merged(adapter, numbers.get("aggregate/discarded_energy"), ranks, out / "sheet.png", rows)
 
 
-def _draw(backbone: Backbone, adapters: Sequence[Adapter], prompts: Sequence[str], steps: int, path: Path) -> None:
+def _draw(
+    backbone: Backbone, adapters: Sequence[Adapter], prompts: Sequence[str], steps: int, path: Path,
+    names: Sequence[str],
+) -> None:  # fmt: skip
     from coterie.bank.bank import Bank, Mix
     from coterie.bank.denoise import Request, sample
 
@@ -101,4 +107,4 @@ def _draw(backbone: Backbone, adapters: Sequence[Adapter], prompts: Sequence[str
     finally:
         bank.close()
     n = len(prompts)
-    write_bytes(path, png_bytes(sheet([list(pictures[k * n : (k + 1) * n]) for k in range(len(rows))])))
+    write_bytes(path, png_bytes(sheet([list(pictures[k * n : (k + 1) * n]) for k in range(len(rows))], names=names)))

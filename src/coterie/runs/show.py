@@ -40,9 +40,10 @@ def details(path: Path) -> dict[str, Any]:
     facts = _summary(folder)
     if results is None:
         return {"facts": facts, "people": []}
+    shared = facts["form"] != "local"  # there no adapter is sent, and what is served is the bare backbone
     facts |= {
         "clusters": len(set(results["clusters"].values())) or None,
-        "uplink_bytes_per_person_and_round": _uplink(results),
+        **({"uplink_bytes_per_person_and_round": _uplink(results)} if shared else {}),
         "seconds": results["seconds"],
         "failures": sorted(results["failures"]),
     }
@@ -55,10 +56,11 @@ def details(path: Path) -> dict[str, Any]:
         }
         for test in ("own", "style"):
             base = _loss(results["history"], client, test, "base")
-            for adapter in ("served", "personal"):
+            for adapter in ("served", "personal") if shared else ("personal",):
                 loss = _loss(results["final"], client, test, adapter)
                 row[f"{test}/{adapter}"] = None if base is None or loss is None else 1 - loss / base
-        row["copies"] = f"{results['copies'][client]['copies']} of {results['copies'][client]['pictures']}"
+        copies = results["copies"][client]
+        row["copies"] = f"{copies['copies']} of {copies['pictures']}" if copies["pictures"] else None
         people.append(row)
     return {"facts": facts, "people": people}
 

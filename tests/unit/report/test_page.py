@@ -9,11 +9,13 @@ import shutil
 
 import pytest
 
+from coterie.cli.tables import print_details
 from coterie.core.errors import UserError
 from coterie.report import make_report
 from coterie.report.limits import again
 from coterie.report.page import embedded
 from coterie.report.read import read_arm, read_run
+from coterie.runs.show import details
 
 PEOPLE = {"ada": "neon", "bo": "pixel", "cleo": "neon", "dov": "pixel"}
 SECTIONS = ("people", "near", "hybrids", "curves", "left", "numbers", "limits")
@@ -226,3 +228,51 @@ def test_weights_that_were_rounded_are_named(tmp_path, write_run):
     recipe.write_text(recipe.read_text().replace("[backbone]", '[backbone]\nquantise = "int8"'))
     assert again(read_arm(path))["facts"]["frozen weights"] == "int8"
     assert "frozen weights" in page_of(path)
+
+
+def folders_alone(path, write_run, scored):
+    write_run(path, "local")
+    recipe = path / "server" / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('name = "studio"', 'name = "folders"'))
+    at = path / "server" / "results.json"
+    found = json.loads(at.read_text())
+    found["clients"]["ada"]["examples"], found["wishes"] = 15, {}
+    for key in ("history", "final"):
+        found[key] = [s for s in found[key] if scored and s["test"] == "own"]
+    at.write_text(json.dumps(found))
+    shutil.rmtree(path / "server" / "pictures")
+    return page_of(path)
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_page_of_folders_alone_speaks_of_nothing_that_was_shared(tmp_path, write_run, scored):
+    page = re.sub(r"<(style|script).*?</\1>", "", folders_alone(tmp_path / "run", write_run, scored), flags=re.S)
+    for words in (
+        "sends up",
+        "deployment",
+        "phones",
+        "served",
+        "the style",
+        "encoded wishes",
+        "simulation",
+        "each cluster",
+    ):
+        assert words not in page
+    assert "51 pictures to learn from, 12 to 15 each" in page
+    for words in ("Error removed", "<tfoot>", 'id="curves"', 'href="#curves"', "mean held-out loss"):
+        assert (words in page) == scored
+    assert ("Nothing was scored in this run" in page) != scored
+    assert "no scores after a round yet" not in page
+
+
+def test_columns_of_an_alone_run_that_say_nothing_are_not_shown(tmp_path, write_run, capsys):
+    path = tmp_path / "run"
+    folders_alone(path, write_run, True)
+    found = details(path)
+    assert found["people"][0]["own/personal"] == 0.5
+    assert not {"own/served", "style/served"} & set(found["people"][0])
+    print_details(found, "table")
+    said = capsys.readouterr().out
+    assert "own/personal" in said
+    for words in ("cluster", "style/", "uplink", "failures"):
+        assert words not in said
