@@ -26,8 +26,8 @@ def main() -> None:
         if code:
             sys.exit(code)
     except wrong_words as error:
-        if not sys.argv[1:] or type(error).__name__ == "NoArgsIsHelpError":
-            error.show()  # the help itself
+        if type(error).__name__ == "NoArgsIsHelpError":  # this one typer does not export either; it holds the help
+            error.show()
         else:
             where = error.ctx.command_path if error.ctx else "coterie"
             said = " ".join(error.format_message().split()).rstrip(".").replace(". Did", "; did")

@@ -11,7 +11,8 @@ import typer
 
 from coterie.cli import reference
 from coterie.cli.app import app
-from coterie.runs.recipe import annotated_toml, read_recipe
+from coterie.runs.annotated import annotated_toml
+from coterie.runs.recipe import read_recipe
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -21,6 +21,7 @@ from coterie.bank.peak import training_peak
 from coterie.core.adapter import Adapter
 from coterie.core.work import Fit
 from coterie.data.buckets import Buckets
+from coterie.data.table import Table
 from coterie.models.backbones.pipeline import Pipeline, PipelineSettings
 from coterie.models.pipeline_files import quiet
 from coterie.report import make_report
@@ -46,7 +47,7 @@ def examples(backbone: Pipeline, wanted: list[int], seed: int = 0) -> Any:
     pixels = np.empty(len(wanted), object)
     for i, place in enumerate(wanted):
         pixels[i] = rng.integers(0, 256, (*buckets.sizes[place], 3), dtype=np.uint8)
-    return prepared(backbone, buckets, pixels, [f"thing {i}" for i in range(len(wanted))])
+    return prepared(backbone, buckets, Table(pixels, tuple(f"thing {i}" for i in range(len(wanted)))))
 
 
 def jobs_for(backbone: Pipeline, steps: int = 6) -> list[FitJob]:

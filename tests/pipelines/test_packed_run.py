@@ -45,7 +45,7 @@ def test_a_run_says_what_its_weights_were(saved: dict[str, Path], tmp_path: Path
 def test_where_memory_is_plenty_nothing_is_rounded(saved: dict[str, Path]) -> None:
     resolved, plan = build.resolve(recipe_of(saved["stable_diffusion"]), 2)
     assert plan is not None
-    assert (resolved.backbone.quantise, resolved.engine.moments) == ("none", "fp32")  # type: ignore[attr-defined]
+    assert (resolved.backbone.quantise, resolved.engine.moments) == ("none", "fp32")
 
 
 def test_without_the_extra_nothing_is_rounded_and_a_lack_of_memory_names_it(

@@ -139,7 +139,8 @@ def new(
 ) -> None:
     """Write what `coterie train` does as a recipe with every key explained, to be changed and run."""
     from coterie.engines.disk import write_bytes
-    from coterie.runs.recipe import annotated_toml, for_folder
+    from coterie.runs.annotated import annotated_toml
+    from coterie.runs.recipe import for_folder
     from coterie.runs.train import training_recipe
 
     if out.exists():
@@ -378,7 +379,8 @@ def recipe_show(
     format: Annotated[str, typer.Option("--format", help="How to print: toml or json.")] = "toml",
 ) -> None:
     """Print a recipe with every key and what it means."""
-    from coterie.runs.recipe import annotated_toml, as_plain, read_recipe
+    from coterie.runs.annotated import annotated_toml
+    from coterie.runs.recipe import as_plain, read_recipe
 
     read = read_recipe(recipe, sets or ())
     typer.echo(json.dumps(as_plain(read), indent=1) if format == "json" else annotated_toml(read), nl=False)

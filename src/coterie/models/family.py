@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch import nn
 from coterie.models.backbone import Rows
 
 
-class Common:
+class Common(ABC):
     """Guided by a second answer without the prompt; text encoders stay as they are."""
 
     distilled: ClassVar[bool] = False
@@ -27,8 +28,9 @@ class Common:
         halved = len(config.get("block_out_channels") or ())  # a U-Net halves between its blocks; others take patches
         return 2 ** (halved - 1) if halved else max(2, int(config.get("patch_size") or 2))
 
+    @abstractmethod
     def conditions(self, pipe: Any, prompts: Sequence[str], side: int) -> Rows:
-        raise TypeError(f"{type(self).__name__} does not say how prompts are encoded")
+        """A row a prompt, as the denoiser is told it."""
 
     def shaped(self, rows: Rows, height: int, width: int) -> Rows:
         return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
 from coterie.data import partition
-from coterie.data.buckets import Buckets, Cut, Size
+from coterie.data.buckets import Buckets, Cut
 from coterie.data.population import MOST_PROMPTS, ClientData, Population, mirrored, pooled, validation
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
-from coterie.data.table import Pictures, Table
+from coterie.data.table import Table
 from coterie.engines.keeper import Keeper
 from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.workshop import Workshop
@@ -260,7 +260,7 @@ def _belongings(
     before = f"{wish} " if recipe.data.prompt == "wish" and wish else ""
 
     def ready(table: Table) -> Rows | Shaped:
-        return prepared(backbone, cut, table.pixels, [before + caption for caption in table.captions])
+        return prepared(backbone, cut, replace(table, captions=tuple(before + text for text in table.captions)))
 
     def fixed(table: Table) -> Rows | Shaped:
         def one(rows: Rows, name: str) -> Rows:
@@ -290,20 +290,16 @@ def _belongings(
     )
 
 
-def prepared(backbone: Backbone, cut: Cut, pixels: Pictures, captions: Sequence[str]) -> Rows | Shaped:
+def prepared(backbone: Backbone, cut: Cut, table: Table) -> Rows | Shaped:
     """Pictures and captions as a backbone trains on them; with buckets those of each, once, in the buckets' order."""
     if not isinstance(cut, Buckets):
-        return backbone.prepare(pixels, captions)
-    rows: dict[Size, list[int]] = {size: [] for size in cut.sizes}
-    for row, picture in enumerate(pixels):
-        rows[picture.shape[:2]].append(row)
-    return tuple(
-        backbone.prepare(
-            np.stack([pixels[i] for i in some]) if some else np.zeros((0, *size, 3), np.uint8),
-            [captions[i] for i in some],
-        )
-        for size, some in rows.items()
-    )
+        return backbone.prepare(table.pixels, table.captions)
+    rows, parts = table.by_size, []
+    for size in cut.sizes:
+        some = table.take(rows.get(size, []))
+        pixels = np.stack(list(some.pixels)) if len(some) else np.zeros((0, *size, 3), np.uint8)
+        parts.append(backbone.prepare(pixels, some.captions))
+    return tuple(parts)
 
 
 def memory_bytes(text: str) -> int:

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from coterie.core.place import Place
 from coterie.core.shelf import Shelf
-from coterie.runs.recipe import Recipe, as_plain, meanings
+from coterie.runs.annotated import meanings
+from coterie.runs.recipe import Recipe, as_plain
 
 HEAD = """# Recipe
 

@@ -33,13 +33,13 @@ from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
 from coterie.models.backbone import Backbone
 from coterie.models.peft_files import read_peft
+from coterie.runs.annotated import annotated_toml
 from coterie.runs.build import Assembly, assemble, fixed_prompts, header_of, plan_of, population_of, resolve
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Loop, Tell
 from coterie.runs.recipe import (
     Recipe,
-    annotated_toml,
     as_plain,
     control_of,
     deciding,

@@ -195,7 +195,7 @@ def test_a_recipe_with_sinks_is_written_and_read_and_decides_the_same(tmp_path):
     assert digest_of(bare) == digest_of(one)
     assert "sinks" not in deciding(one)
     assert small("sinks=tensorboard").sinks == small('sinks=["tensorboard"]').sinks
-    from coterie.runs.recipe import annotated_toml
+    from coterie.runs.annotated import annotated_toml
 
     (tmp_path / "recipe.toml").write_text(annotated_toml(one))
     assert read_recipe(tmp_path / "recipe.toml") == one
