@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from coterie.core.adapter import Adapter, Layout, LowRank
+from coterie.core.adapter import Adapter, Layout, LowRank, apart, build, together
 from coterie.core.protocols import Facts
 from coterie.core.shelf import Shelf
 from coterie.core.work import Fitted
@@ -32,6 +32,21 @@ from coterie.wire.envelope import Header
 LAYOUT = Layout("toy", (LowRank("to_q", 5, 4, 2, 0.5), LowRank("conv1", 3, 18, 2, 1.0, (3, 3))))
 
 
+def effect(adapter):
+    """What a toy adapter does: the sum of the rows of all that stand side by side in it."""
+    if adapter.layout == LAYOUT:
+        return adapter.row
+    own, rest = adapter.layout.parts[0].rank - LAYOUT.parts[0].rank, adapter
+    if own <= 0:  # a part of lower rank, filled up with nothing
+        pieces = []
+        for index, part in enumerate(LAYOUT.parts):
+            (b, a), more = adapter.factors(index), part.rank - adapter.layout.parts[index].rank
+            pieces.append((torch.cat([b, b.new_zeros(len(b), more)], 1), torch.cat([a, a.new_zeros(more, a.shape[1])])))
+        return build(LAYOUT, pieces).row
+    one, rest = apart(adapter, LAYOUT)
+    return one.row + effect(rest)
+
+
 def toy_work(kind, works, log=None):
     """What a bank would do, for adapters that are pulled toward a client's target by randomly sized steps."""
     if log is not None:
@@ -41,23 +56,36 @@ def toy_work(kind, works, log=None):
         if kind == "fit":
             start, fit, rows, seed = w.payload
             rng = torch.Generator().manual_seed(seed % 2**60)
-            row = start.row.clone()
+            row = effect(start).clone()
+            below = effect(fit.beside) if fit.beside is not None else torch.zeros(LAYOUT.size)
             for _ in range(fit.steps):
-                pull = rows["target"].mean(0) - row
+                pull = rows["target"].mean(0) - below - row
                 if fit.mu and fit.anchor is not None:
                     pull = pull + fit.mu * (fit.anchor.row - row)
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
-            answers.append(Fitted(Adapter(start.layout, row), len(rows["target"]), {"loss/last": float(row.norm())}))
+            answers.append(Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())}))
         elif kind == "evaluate":
             adapter, rows = w.payload
-            row = adapter.row if adapter is not None else torch.zeros(LAYOUT.size)
+            row = effect(adapter) if adapter is not None else torch.zeros(LAYOUT.size)
             answers.append((rows["target"] - row).square().mean(1))
         elif kind == "describe":
             answers.append(torch.tensor([float(ord(ch)) for ch in w.payload]))
         else:
-            size = [int(1000 * sum(float(a.row.sum()) * x for a, x in mix)) % 200 for _, mix, _ in w.payload]
+            size = [int(1000 * sum(float(effect(a).sum()) * x for a, x in mix)) % 200 for _, mix, _ in w.payload]
             answers.append(np.stack([np.full((4, 4, 3), v, np.uint8) for v in size]))
     return answers
+
+
+def cut(adapter, layout):
+    """A toy adapter's first ranks."""
+    pieces = []
+    for index, part in enumerate(layout.parts):
+        b, a = adapter.factors(index)
+        pieces.append((b[:, : part.rank], a[: part.rank]))
+    return build(layout, pieces)
+
+
+WIRE = (LAYOUT, together(LAYOUT, LAYOUT))
 
 
 @dataclass
@@ -86,7 +114,7 @@ class World:
         recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort})
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
-        house = House(header, (LAYOUT,), Raw(), {type(o).__name__: o for o in owners}, self.seed)
+        house = House(header, WIRE, Raw(), {type(o).__name__: o for o in owners}, self.seed)
         hosts = {}
         for client, target in self.targets.items():
             rows = {"target": torch.as_tensor(target).expand(self.sizes.get(client, 2), LAYOUT.size).contiguous()}
@@ -100,7 +128,7 @@ class World:
         facts = {c: Facts(len(h.belongings.train["target"]), c[0]) for c, h in hosts.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        terms = Terms(header, courier, (LAYOUT,), Raw(), facts, self.seed, 0.3, self.sealed, tell)
+        terms = Terms(header, courier, WIRE, Raw(), facts, self.seed, 0.3, self.sealed, tell)
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 
@@ -110,7 +138,7 @@ class World:
     def final(self):
         """All that must be equal after a resume: state, memories, adapters."""
         loop = self.loop()
-        state, book, _ = loop.folder.load(self.form, loop.terms.header, (LAYOUT,))
+        state, book, _ = loop.folder.load(self.form, loop.terms.header, WIRE)
         files = {str(p.relative_to(self.path)): _numbers(p) for p in self.path.glob("**/adapters/**/*.safetensors")}
         memories = {
             client: _plain(SiteMemory(self.path / "sites" / client / "memory").read(version))
@@ -129,7 +157,7 @@ class Lossy(InProcess):
     async def visit(self, client, request):
         from coterie.wire.envelope import unpack
 
-        header, _ = unpack(request, (LAYOUT,))
+        header, _ = unpack(request, WIRE)
         if header.purpose == "train" and (client, header.round) in self.absent:
             raise ClientFailed("switched off")
         reply = await super().visit(client, request)
@@ -170,6 +198,6 @@ def world(tmp_path):
     make.again = lambda w, **more: replace(
         w, path=tmp_path / f"again-{len(list(tmp_path.iterdir()))}", log=[], events=[], **more
     )
-    make.layout = LAYOUT
+    make.layout, make.effect = LAYOUT, effect
     make.shelf = Shelf
     return make

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from coterie.bank.allocator import keep_freed_memory
+from coterie.bank.compose import Mix
 from coterie.bank.layers import Banked, banked
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
 from coterie.models.backbone import Backbone
 
 MOST_ROWS = 64  # of one call without gradients
-Mix = Sequence[tuple[Adapter, float]]
 
 
 class Bank:
@@ -109,8 +109,12 @@ class Bank:
             pieces.append((b[:, : part.rank], a[: part.rank]))
         return build(layout, pieces)
 
-    def bind_training(self) -> None:
-        """Makes the slots' factors leaves whose gradients are views of ``grad``: no copies, no concatenation."""
+    def bind_training(self, besides: Sequence[Adapter | None] = ()) -> None:
+        """Makes the slots' factors leaves whose gradients are views of ``grad``: no copies, no concatenation.
+
+        Args:
+            besides: for each of the first slots an adapter that is active in its rows and frozen, or None.
+        """
         self.sync()
         self.grad.zero_()
         for index, (part, offset) in enumerate(zip(self.template.parts, self.template.offsets, strict=True)):
@@ -124,11 +128,31 @@ class Bank:
                 leaf.grad = self.grad[:, begin:end].view(-1, part.rank, last)
                 setattr(layer, name, leaf)
             layer.s = self.scale[:, index].view(-1, 1, 1).to(self.dtype)
+        if any(beside is not None for beside in besides):
+            self._bind_beside(besides)
+
+    def _bind_beside(self, besides: Sequence[Adapter | None]) -> None:
+        there = [adapter for adapter in besides if adapter is not None]
+        layout = self._roomy(there)
+        rows = torch.zeros(len(self.master), layout.size)
+        scale = torch.zeros(len(self.master), len(layout.parts))
+        for slot, adapter in enumerate(besides):
+            if adapter is not None:
+                rows[slot] = self.padded(adapter, layout)
+                scale[slot] = torch.tensor([_scale(part) for part in adapter.layout.parts])
+        scale = scale / self.scale.cpu()  # the layer multiplies all factors of a slot with the slot's own scale
+        for index, (part, offset) in enumerate(zip(layout.parts, layout.offsets, strict=True)):
+            assert isinstance(part, LowRank)
+            middle = offset + part.rank * part.columns
+            a = rows[:, offset:middle].view(-1, part.rank, part.columns)
+            b = rows[:, middle : offset + part.size].view(-1, part.rank, part.out) * scale[:, index, None, None]
+            self.layers[index].beside = a.to(self.device, self.dtype), b.to(self.device, self.dtype)
 
     def bind_groups(self, mixes: Sequence[Mix]) -> None:
         """Gives every group of rows a weighted mix of adapters: ranks side by side, weights and scales in ``b``.
 
-        Needed once for a composition of a batch, not for every step. A group with an empty mix is bare.
+        Needed once for a composition of a batch, not for every step. A group with an empty mix is bare. Ranks beyond
+        the template's widen the products of the whole batch.
         """
         unique = {id(adapter): adapter for mix in mixes for adapter, _ in mix}
         if not unique:
@@ -138,7 +162,9 @@ class Bank:
         # Row 0 is no adapter at all. Short mixes are filled up with it and never with somebody's factors at weight
         # zero: zero times not-a-number would carry one request's broken adapter into its neighbours.
         exact = torch.promote_types(self.dtype, torch.float32)
-        rows = torch.stack([torch.zeros(self.template.size), *map(self.padded, unique.values())]).to(exact)
+        layout = self._roomy(list(unique.values()))
+        padded = [self.padded(adapter, layout) for adapter in unique.values()]
+        rows = torch.stack([torch.zeros(layout.size), *padded]).to(exact)
         own = [[_scale(part) for part in adapter.layout.parts] for adapter in unique.values()]
         scales = torch.tensor([[1.0] * len(self.template.parts), *own], dtype=exact)
         most = max(len(mix) for mix in mixes)
@@ -147,7 +173,7 @@ class Bank:
         for i, mix in enumerate(mixes):
             for j, (adapter, share) in enumerate(mix):
                 index[i, j], weight[i, j] = order[id(adapter)], share
-        for i, (part, offset) in enumerate(zip(self.template.parts, self.template.offsets, strict=True)):
+        for i, (part, offset) in enumerate(zip(layout.parts, layout.offsets, strict=True)):
             assert isinstance(part, LowRank)
             layer, middle = self.layers[i], offset + part.rank * part.columns
             a = rows[:, offset:middle].view(-1, part.rank, part.columns)[index]
@@ -166,14 +192,25 @@ class Bank:
         if self.work is not self.master:
             self.work.copy_(self.master)
 
-    def padded(self, adapter: Adapter) -> Tensor:
-        """An adapter's row at the template's ranks.
+    def rank_beyond(self, adapter: Adapter) -> int:
+        """The adapter's largest rank where that is more than the template's there, else 0."""
+        pairs = zip(adapter.layout.parts, self.template.parts, strict=False)
+        more = [a.rank for a, b in pairs if isinstance(a, LowRank) and isinstance(b, LowRank) and a.rank > b.rank]
+        return max(more, default=0)
+
+    def _roomy(self, adapters: Sequence[Adapter]) -> Layout:
+        """The template, or the same at the largest rank among adapters that do not fit into it."""
+        most = max(map(self.rank_beyond, adapters), default=0)
+        return self.template.with_rank(most) if most else self.template
+
+    def padded(self, adapter: Adapter, room: Layout | None = None) -> Tensor:
+        """An adapter's row at the ranks of the template, or of another layout of the same layers.
 
         Raises:
             UserError: if it belongs to another backbone, or its layers or ranks do not fit.
         """
-        layout = adapter.layout
-        if layout == self.template:
+        layout, room = adapter.layout, room or self.template
+        if layout == room:
             return adapter.row
         if layout.backbone != self.template.backbone:
             raise UserError(
@@ -183,7 +220,7 @@ class Bank:
         pieces = []
         if [p.name for p in layout.parts] != [p.name for p in self.template.parts]:
             raise UserError(f"the adapter adapts {len(layout.parts)} layers, the bank {len(self.template.parts)}")
-        for index, (theirs, ours) in enumerate(zip(layout.parts, self.template.parts, strict=True)):
+        for index, (theirs, ours) in enumerate(zip(layout.parts, room.parts, strict=True)):
             assert isinstance(ours, LowRank)
             if not isinstance(theirs, LowRank) or (theirs.out, theirs.columns) != (ours.out, ours.columns):
                 raise UserError(f"{ours.name}: the adapter's layer is {theirs}, the backbone's {ours}")
@@ -192,7 +229,7 @@ class Bank:
             b, a = adapter.factors(index)
             more = ours.rank - theirs.rank
             pieces.append((torch.cat([b, b.new_zeros(len(b), more)], 1), torch.cat([a, a.new_zeros(more, a.shape[1])])))
-        return build(self.template, pieces).row
+        return build(room, pieces).row
 
     def _allocate(self, slots: int) -> None:
         self.master = torch.zeros(slots, self.template.size, device=self.device)

@@ -9,9 +9,12 @@ from itertools import groupby
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from coterie.bank.bank import Bank, Mix
+from coterie.bank.bank import Bank
+from coterie.bank.compose import Mix, Way, active, denoisers
 from coterie.core.adapter import Adapter
+from coterie.core.errors import UserError
 from coterie.core.room import with_room
 
 WIDTH = 8  # requests a call, unless memory allows fewer
@@ -20,13 +23,17 @@ NO_ROOM = "not even one picture fits into memory: {}; lower backbone.side, or se
 
 @dataclass(frozen=True)
 class Request:
-    """One picture: what to draw, with which weighted adapters (none is the bare backbone), from which noise."""
+    """One picture: what to draw, with which weighted adapters (none is the bare backbone), from which noise.
+
+    ``way`` is how several adapters work together, see ``coterie.bank.compose``.
+    """
 
     prompt: str
     mix: tuple[tuple[Adapter, float], ...]
     seed: int
     steps: int = 16
     guidance: float = 3.0
+    way: Way = "merge"
 
 
 def sample(
@@ -38,8 +45,8 @@ def sample(
     """Pictures ``(n, side, side, 3)`` in the order of the requests.
 
     A picture depends on its own request and on ``width`` alone: calls are filled up to it, and a call holds mixes of
-    one length, because the products' inner size is that length times the rank and changes their rounding. No call has
-    more than ``bank.rows`` rows, two for every request; fewer where memory runs out.
+    one length and rank, because the products' inner size is that length times the rank and changes their rounding. No
+    call has more than ``bank.rows`` rows, two for every denoiser; fewer where memory runs out.
 
     Raises:
         UserError: if not even one picture fits into memory.
@@ -55,16 +62,12 @@ def _drawn(
 ) -> NDArray[np.uint8]:
     side = bank.backbone.side
     out = np.zeros((len(requests), side, side, 3), np.uint8)
-    order = sorted(range(len(requests)), key=lambda i: (_ranks(requests[i]), requests[i].steps))
-    chunks: list[list[int]] = []
-    for _, same in groupby(order, key=lambda i: _ranks(requests[i])):
-        indices = list(same)
-        chunks += [indices[k : k + width] for k in range(0, len(indices), width)]
-    total, done = sum(requests[chunk[-1]].steps for chunk in chunks), 0
+    chunks = _chunks(bank, requests, width)
+    total, done = sum(max(requests[i].steps for i in chunk) for chunk in chunks), 0
     for chunk in chunks:
-        members = [requests[i] for i in chunk]
+        lanes = [(i, mix, share) for i in chunk for mix, share in denoisers(requests[i].mix, requests[i].way)]
+        members = [requests[i] for i, _, _ in lanes]
         filled = members + [Request("", (), 0, 1)] * (width - len(members))
-        mixes: list[Mix] = [request.mix for request in filled]
         prompts = bank.backbone.encode([request.prompt for request in filled])
         x = bank.backbone.noise([request.seed for request in filled])
         guidance = torch.tensor([request.guidance for request in filled])
@@ -72,20 +75,55 @@ def _drawn(
         sigmas = torch.zeros(len(filled), most + 1)  # a request with fewer steps stays at noise level zero
         for i, request in enumerate(filled):
             sigmas[i, : request.steps + 1] = bank.backbone.grid(request.steps)
+        bound: list[list[int]] = []
         try:
-            bank.bind_groups(mixes)
             for step in range(most):
+                mixes: list[Mix] = [active(mix, requests[i].way, step, requests[i].steps) for i, mix, _ in lanes]
+                if (now := [[id(adapter) for adapter, _ in mix] for mix in mixes]) != bound:
+                    bank.bind_groups(mixes + [()] * (width - len(lanes)))
+                    bound = now
                 moved = bank.backbone.step(x, prompts, sigmas[:, step], sigmas[:, step + 1], guidance)
                 going = (sigmas[:, step] > 0).view(-1, *[1] * (x.dim() - 1))
-                x = torch.where(going, moved, x)
+                x = torch.where(going, _averaged(moved, lanes), x)
                 done += 1
                 progress(done, total)
         finally:
             bank.release()
-        out[chunk] = bank.backbone.finish(x)[: len(members)]
+        first = {i: lane for lane, (i, _, _) in reversed(list(enumerate(lanes)))}
+        out[chunk] = bank.backbone.finish(x)[[first[i] for i in chunk]]
     return out
 
 
-def _ranks(request: Request) -> int:
-    """Adapters side by side in the request's products; a bare request adds nothing beside mixes of one, exactly."""
-    return max(1, len(request.mix))
+def _chunks(bank: Bank, requests: Sequence[Request], width: int) -> list[list[int]]:
+    """Requests that are drawn in one call: products of one size, at most ``width`` denoisers."""
+
+    def size(i: int) -> tuple[int, int, Way]:
+        """Adapters side by side in the products, and a rank beyond the bank's; bare requests add nothing to others."""
+        mix, way = requests[i].mix, requests[i].way
+        beside = len(mix) if way == "merge" else 1
+        return max(1, beside), max((bank.rank_beyond(adapter) for adapter, _ in mix), default=0), way
+
+    order = sorted(range(len(requests)), key=lambda i: (size(i), requests[i].steps))
+    chunks: list[list[int]] = []
+    for _, same in groupby(order, key=size):
+        taken = width
+        for i in same:
+            lanes = len(denoisers(requests[i].mix, requests[i].way))
+            if lanes > width:
+                raise UserError(f"a composite of {lanes} adapters; {width} fit into one call")
+            if taken + lanes > width:
+                chunks.append([])
+                taken = 0
+            chunks[-1].append(i)
+            taken += lanes
+    return chunks
+
+
+def _averaged(moved: Tensor, lanes: Sequence[tuple[int, Mix, float]]) -> Tensor:
+    """Every lane of a picture at the mean of where its denoisers lead."""
+    if len({i for i, _, _ in lanes}) == len(lanes):
+        return moved
+    means: dict[int, Tensor] = {}
+    for lane, (i, _, share) in enumerate(lanes):
+        means[i] = means.get(i, torch.zeros_like(moved[lane])) + share * moved[lane]
+    return torch.stack([means[i] for i, _, _ in lanes] + list(moved[len(lanes) :]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from coterie.bank.bank import Bank, Mix
+from coterie.bank.bank import Bank
+from coterie.bank.compose import Mix
 from coterie.core.adapter import Adapter
 from coterie.core.room import with_room
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
@@ -57,7 +58,8 @@ def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int
                 count = min(group, n - start)
                 pieces.append((number, count, {key: _padded(value, group) for key, value in part.items()}))
     scored: dict[int, Tensor] = {}
-    for places in _calls(pieces, groups):
+    ranks = {number: bank.rank_beyond(job.adapter) if job.adapter is not None else 0 for number, job in enumerate(jobs)}
+    for places in _calls(pieces, groups, ranks):
         call = [pieces[place] for place in places]
         adapters = [jobs[number].adapter for number, _, _ in call]
         mixes: list[Mix] = [[(adapter, 1.0)] if adapter is not None else [] for adapter in adapters]
@@ -77,11 +79,13 @@ def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int
     return [torch.cat(results[number]) if results[number] else torch.zeros(0) for number in same]
 
 
-def _calls(pieces: list[Piece], groups: int) -> Iterator[list[int]]:
-    """Places of the pieces that go together: in a call all pictures have one shape."""
-    by_shape: dict[torch.Size, list[int]] = {}
-    for place, (_, _, rows) in enumerate(pieces):
-        by_shape.setdefault(rows["x0"].shape, []).append(place)
+def _calls(pieces: list[Piece], groups: int, ranks: Mapping[int, int]) -> Iterator[list[int]]:
+    """Places of the pieces that go together: in a call all pictures have one shape, and all adapters fit into the
+    bank or are of one rank beyond it, because a wider product is rounded otherwise.
+    """
+    by_shape: dict[tuple[torch.Size, int], list[int]] = {}
+    for place, (number, _, rows) in enumerate(pieces):
+        by_shape.setdefault((rows["x0"].shape, ranks[number]), []).append(place)
     for same in by_shape.values():
         for start in range(0, len(same), groups):
             yield same[start : start + groups]

@@ -21,7 +21,7 @@ from coterie.bank.bank import Bank
 from coterie.bank.optimiser import optimiser_for
 from coterie.bank.schedule import Turn, passes, plain_turns, turns
 from coterie.bank.shape import sizes_of, slots_for
-from coterie.core.adapter import Adapter
+from coterie.core.adapter import Adapter, LowRank
 from coterie.core.work import Fit, Fitted
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
@@ -46,6 +46,12 @@ class FitJob:
     seed: int
 
     @property
+    def rank_beside(self) -> int:
+        """Largest rank of what is active and frozen beside; 0 where nothing is."""
+        parts = self.fit.beside.layout.parts if self.fit.beside is not None else ()
+        return max((part.rank for part in parts if isinstance(part, LowRank)), default=0)
+
+    @property
     def turns(self) -> list[Turn]:
         """When it takes its steps, and in which bucket."""
         if not isinstance(self.prepared, tuple):
@@ -56,12 +62,16 @@ class FitJob:
 def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, total: None) -> list[Fitted | NotFinite]:
     """Trains all jobs; answers in their order.
 
-    Clients with the same batch size share passes; within them those with the most steps go together, so that slots
-    stay busy.
+    Clients with the same batch size share passes, those on top of frozen adapters of one rank among themselves; within
+    them those with the most steps go together, so that slots stay busy.
     """
-    order = sorted(range(len(jobs)), key=lambda i: (jobs[i].fit.batch, -jobs[i].fit.steps, jobs[i].client))
+
+    def company(i: int) -> tuple[int, int]:
+        return jobs[i].fit.batch, jobs[i].rank_beside
+
+    order = sorted(range(len(jobs)), key=lambda i: (company(i), -jobs[i].fit.steps, jobs[i].client))
     chunks: list[list[int]] = []
-    for _, same in groupby(order, key=lambda i: jobs[i].fit.batch):
+    for _, same in groupby(order, key=company):
         indices = list(same)
         chunks += [indices[k : k + bank.width] for k in range(0, len(indices), bank.width)]
     schedules = [passes([jobs[i].turns for i in chunk]) for chunk in chunks]
@@ -91,7 +101,7 @@ def _fit_chunk(
     batch = jobs[0].fit.batch
     for slot in range(len(bank.master)):
         bank.load(slot, jobs[slot].start if slot < len(jobs) else None)
-    bank.bind_training()
+    bank.bind_training([job.fit.beside for job in jobs])
     anchors = {
         k: bank.padded(job.fit.anchor).to(bank.device)
         for k, job in enumerate(jobs)

@@ -65,6 +65,7 @@ class Banked(nn.Module):
         a: ``(groups, rank, columns)`` or None, then the layer is bare.
         b: ``(groups, rank, out)``.
         s: scale of each group's update, ``(groups, 1, 1)``.
+        beside: more factors ``(a, b)`` under the same scale, active and frozen; None where there are none.
     """
 
     def __init__(self, base: nn.Module) -> None:
@@ -73,6 +74,15 @@ class Banked(nn.Module):
         self.a: Tensor | None = None
         self.b: Tensor | None = None
         self.s: Tensor | None = None
+        self.beside: tuple[Tensor, Tensor] | None = None
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """All that is active, ranks side by side."""
+        assert self.a is not None
+        assert self.b is not None
+        if self.beside is None:
+            return self.a, self.b
+        return torch.cat([self.a, self.beside[0]], 1), torch.cat([self.b, self.beside[1]], 1)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -81,7 +91,7 @@ class Banked(nn.Module):
             return getattr(super().__getattr__("base"), name)
 
     def release(self) -> None:
-        self.a = self.b = self.s = None
+        self.a = self.b = self.s = self.beside = None
 
 
 class BankedLinear(Banked):
@@ -91,9 +101,9 @@ class BankedLinear(Banked):
         if self.a is None:
             bare: Tensor = self.base(x)
             return bare
-        groups = len(self.a)
+        a, b = self.factors()
         out: Tensor = GroupedLinear.apply(  # type: ignore[no-untyped-call]  # torch leaves `apply` without types
-            x.reshape(groups, -1, x.shape[-1]), self.base, self.a, self.b, self.s
+            x.reshape(len(a), -1, x.shape[-1]), self.base, a, b, self.s
         )
         return out.view(*x.shape[:-1], -1)
 
@@ -106,10 +116,10 @@ class BankedConv2d(Banked):
         y: Tensor = base(x)
         if self.a is None:
             return y
-        assert self.b is not None
         assert self.s is not None
-        h = grouped_conv(x, self.a, base.kernel_size, base.stride, base.padding, base.dilation)
-        return y + torch.matmul((self.b * self.s).transpose(1, 2)[:, None], h).view_as(y)
+        a, b = self.factors()
+        h = grouped_conv(x, a, base.kernel_size, base.stride, base.padding, base.dilation)
+        return y + torch.matmul((b * self.s).transpose(1, 2)[:, None], h).view_as(y)
 
 
 def grouped_conv(

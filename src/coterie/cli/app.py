@@ -224,6 +224,7 @@ def generate(
     client: Annotated[str | None, typer.Option(help="Draw with what this person keeps.")] = None,
     cluster: Annotated[str | None, typer.Option(help="Draw with an adapter of the server, like cluster-0.")] = None,
     mix: Annotated[str | None, typer.Option(help="Draw with a mix, like cluster-0=0.6,cluster-2=0.4.")] = None,
+    way: Annotated[str, typer.Option(help="How a mix draws: merge, composite, switch or schedule.")] = "merge",
     seed: Annotated[int, typer.Option(help="Of the first picture; the next ones count up.", min=0)] = 0,
     n: Annotated[int, typer.Option("-n", help="How many pictures.", min=1, max=256)] = 8,
     steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = 24,
@@ -233,9 +234,9 @@ def generate(
 ) -> None:
     """Draw pictures with adapters of a run; without a choice, with the bare backbone."""
     from coterie.runs.folder import new_folder
-    from coterie.runs.generate import Wanted, draw
+    from coterie.runs.generate import Wanted, draw, way_named
 
-    wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, note_prompt)
+    wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way), note_prompt)
     sheet = draw(run, wanted, out or new_folder(run / "generated", client or cluster or ("mix" if mix else "base")))
     typer.echo(str(sheet))
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -130,6 +130,17 @@ class Layout:
         )
         return Layout(self.backbone, parts)
 
+    def with_rank_of(self, other: Layout) -> Layout:
+        """The same layers at the ranks and scales of another layout's layers of these names."""
+        theirs = {part.name: part for part in other.parts}
+        parts = tuple(
+            replace(part, rank=like.rank, scale=like.scale)
+            if isinstance(part, LowRank) and isinstance(like := theirs.get(part.name), LowRank)
+            else part
+            for part in self.parts
+        )
+        return Layout(self.backbone, parts)
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -196,6 +207,71 @@ def weighted_sum(adapters: Sequence[Adapter], weights: Sequence[float]) -> Adapt
         require_same_layout(first, adapter.layout, "; use the aggregator product_svd")
         total += weight * adapter.row.double()
     return Adapter(first, total.float())
+
+
+def side_by_side(one: Adapter, other: Adapter) -> Adapter:
+    """One adapter that does what two do together: ``scale b a`` is the sum of theirs, its rank the sum of the ranks.
+
+    Factors stand beside each other under the first one's scale; dense parts add up.
+
+    Raises:
+        UserError: if the two have other backbones or layers.
+    """
+    pieces: list[tuple[Tensor, Tensor] | Tensor] = []
+    layout = together(one.layout, other.layout)
+    for index, (mine, theirs) in enumerate(zip(one.layout.parts, other.layout.parts, strict=True)):
+        if isinstance(mine, Dense):
+            pieces.append(one.dense(index) + other.dense(index))
+            continue
+        assert isinstance(theirs, LowRank)
+        (b1, a1), (b2, a2) = one.factors(index), other.factors(index)
+        pieces.append((torch.cat([b1, b2 * (theirs.scale / mine.scale)], 1), torch.cat([a1, a2])))
+    return build(layout, pieces)
+
+
+def apart(whole: Adapter, one: Layout) -> tuple[Adapter, Adapter]:
+    """The inverse of ``side_by_side`` for a first adapter of a known layout; the second has the first one's scales."""
+    firsts: list[tuple[Tensor, Tensor] | Tensor] = []
+    seconds: list[tuple[Tensor, Tensor] | Tensor] = []
+    others: list[Part] = []
+    for index, (part, mine) in enumerate(zip(whole.layout.parts, one.parts, strict=True)):
+        if isinstance(part, Dense) or isinstance(mine, Dense):
+            firsts.append(whole.dense(index))
+            seconds.append(torch.zeros_like(whole.dense(index)))
+            others.append(part)
+            continue
+        b, a = whole.factors(index)
+        firsts.append((b[:, : mine.rank], a[: mine.rank]))
+        seconds.append((b[:, mine.rank :], a[mine.rank :]))
+        others.append(replace(mine, rank=part.rank - mine.rank))
+    return build(one, firsts), build(Layout(one.backbone, tuple(others)), seconds)
+
+
+def together(one: Layout, other: Layout) -> Layout:
+    """The layout of two adapters side by side.
+
+    Raises:
+        UserError: if the two have other backbones or layers.
+    """
+    require_same_layout(one, other.with_rank_of(one))
+    parts = tuple(
+        replace(mine, rank=mine.rank + theirs.rank)
+        if isinstance(mine, LowRank) and isinstance(theirs, LowRank)
+        else mine
+        for mine, theirs in zip(one.parts, other.parts, strict=True)
+    )
+    return Layout(one.backbone, parts)
+
+
+def crossed(a_of: Adapter, b_of: Adapter) -> Adapter:
+    """The factors ``a`` of one adapter and all the rest (``b``, dense parts) of another of the same layout."""
+    require_same_layout(a_of.layout, b_of.layout)
+    row = b_of.row.clone()
+    for part, offset in zip(a_of.layout.parts, a_of.layout.offsets, strict=True):
+        if isinstance(part, LowRank):
+            end = offset + part.rank * part.columns
+            row[offset:end] = a_of.row[offset:end]
+    return Adapter(a_of.layout, row)
 
 
 def require_same_layout(wanted: Layout, found: Layout, help: str = "") -> None:

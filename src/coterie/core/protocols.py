@@ -114,6 +114,10 @@ class Replies(Protocol):
         """Weighted mean of the replies' adapters, factor by factor."""
         ...
 
+    def pick(self, name: str) -> Replies:
+        """One entry of replies that are mappings."""
+        ...
+
     def groups(self, by: Mapping[ClientId, str]) -> Mapping[str, Replies]:
         """The replies of each group, groups in order of their names; empty groups are absent."""
         ...
@@ -183,14 +187,45 @@ class Grouped:
 
 
 class Keeping(Protocol):
-    """What a client keeps for itself beside what it shares."""
+    """What a client keeps for itself beside what it shares. All of it happens at the client.
+
+    Attributes:
+        served_is_whole: whether what the server has draws anything without what the client keeps.
+    """
+
+    served_is_whole: ClassVar[bool] = True
+
+    def begin(self, site: Site, served: Adapter) -> Adapter:
+        """Where the shared training of a round begins."""
+        return served
+
+    def share(self, site: Site, trained: Adapter) -> Adapter:
+        """What of the trained adapter is sent."""
+        return trained
 
     async def after_round(self, site: Site, served: Adapter, fit: Fit) -> None:
-        """At the client, after its shared training of a round."""
-        ...
+        """After the shared training of a round."""
+        return None
 
     async def keep(self, site: Site, served: Adapter, fit: Fit) -> Adapter | None:
-        """At the client, at the end: the personal adapter, or None when the served one is all there is."""
+        """At the end: the personal adapter, or None when the served one is all there is."""
+        return None
+
+
+class Interaction(Protocol):
+    """What clusters learn from each other on the server, once a round's averages are made."""
+
+    def mix(
+        self, clusters: Mapping[str, Adapter], centres: Mapping[str, Tensor], examples: Mapping[str, float], round: int
+    ) -> Mapping[str, Adapter]:
+        """New adapters by cluster.
+
+        Args:
+            clusters: adapter by cluster, in order of names.
+            centres: mean wish of each cluster's members; empty where there are no wishes.
+            examples: training examples of each cluster's members.
+            round: rounds played, this one among them.
+        """
         ...
 
 
@@ -227,6 +262,6 @@ class Form(Protocol):
 
 
 __all__ = [
-    "Aggregator", "ClientId", "Cohort", "Facts", "Form", "Grouped", "Grouping", "Half", "Keeping", "Replies", "Site",
-    "Update",
+    "Aggregator", "ClientId", "Cohort", "Facts", "Form", "Grouped", "Grouping", "Half", "Interaction", "Keeping", "Replies",
+    "Site", "Update",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ class Fit:
         drop: share of captions replaced by the empty one, so that guidance keeps working.
         mu: strength of the pull toward the anchor, ``mu / 2 * |row - anchor|^2`` (FedProx, Ditto).
         anchor: set by a form, never in a recipe.
+        beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
     """
 
     __pydantic_config__: ClassVar[Any] = {"arbitrary_types_allowed": True, "extra": "forbid"}
@@ -38,10 +39,15 @@ class Fit:
     drop: Annotated[float, Ge(0)] = 0.1
     mu: Annotated[float, Ge(0)] = 0.0
     anchor: Adapter | None = field(default=None, repr=False)
+    beside: Adapter | None = field(default=None, repr=False)
 
     def toward(self, anchor: Adapter, mu: float) -> Fit:
         """The same training, pulled toward an adapter."""
         return replace(self, anchor=anchor, mu=mu)
+
+    def on_top_of(self, beside: Adapter) -> Fit:
+        """The same training, of what is added to an adapter that is active and frozen."""
+        return replace(self, beside=beside)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,9 @@ class ReplyMap:
         updates = list(self._values.values())
         return weighted_sum([u.adapter for u in updates], [u.weight / total for u in updates])
 
+    def pick(self, name: str) -> ReplyMap:
+        return ReplyMap({c: value[name] for c, value in self._values.items()}, self.failures, self.sealed)
+
     def groups(self, by: Mapping[str, str]) -> Mapping[str, ReplyMap]:
         names = sorted({by[client] for client in self._values})
         return {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from coterie.core.protocols import Aggregator, Form, Grouping, Keeping
+from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping
 from coterie.core.shelf import Shelf
 
 FORMS: Shelf[Form] = Shelf("coterie.federation.forms", "form", "clustered")
 GROUPINGS: Shelf[Grouping] = Shelf("coterie.federation.groupings", "grouping", "wishes")
 KEEPINGS: Shelf[Keeping] = Shelf("coterie.federation.keepings", "keeping")
+INTERACTIONS: Shelf[Interaction] = Shelf("coterie.federation.interactions", "interaction", "none")
 AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator", "mean")

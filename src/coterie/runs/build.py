@@ -15,7 +15,7 @@ import torch
 
 from coterie.bank.bank import MOST_ROWS, Bank
 from coterie.bank.memory import Plan, Way, plan_for, ways
-from coterie.core.adapter import Layout
+from coterie.core.adapter import Layout, together
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -224,7 +224,7 @@ def assemble(
     prompts = fixed_prompts(recipe, people)
     painter = Painter(prompts, recipe.evaluation.copies, recipe.seed)
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
-    house = House(header, (layout,), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
+    house = House(header, layouts_on_the_wire(layout), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
     of_styles: dict[tuple[str, str], Rows | Shaped] = {}
     hosts = {
         name: SiteHost(_belongings(recipe, backbone, cut, people, name, folder, of_styles), house)
@@ -237,6 +237,11 @@ def assemble(
     more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
     return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)
+
+
+def layouts_on_the_wire(layout: Layout) -> tuple[Layout, ...]:
+    """What adapters in messages may look like: a run's own layout first, and two such adapters side by side."""
+    return layout, together(layout, layout)
 
 
 def load_backbone(recipe: Recipe) -> Backbone:

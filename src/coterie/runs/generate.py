@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from coterie.bank.compose import WAYS, Way
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError, nearest
 from coterie.engines.disk import write_bytes
@@ -26,7 +27,7 @@ LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to draw; at most one of ``client``, ``cluster`` and ``mix``."""
+    """What to draw; at most one of ``client``, ``cluster`` and ``mix``, and how a mix works together (``way``)."""
 
     prompt: str
     client: str | None = None
@@ -36,6 +37,7 @@ class Wanted:
     n: int = 8
     steps: int = 24
     guidance: float = 3.0
+    way: Way = "merge"
     note_prompt: bool = False
 
 
@@ -100,12 +102,13 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         mix = tuple((aligned(adapter, adapters, layers), weight) for adapter, weight in mix)
         layout = at_rank(mix[0][0].layout, max(largest_rank(adapter) for adapter, _ in mix))
     bank = Bank(backbone, layout, 1, rows=recipe.engine.rows or MOST_ROWS)
-    requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance) for i in range(wanted.n)]
+    requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance, wanted.way) for i in range(wanted.n)]
     notes = {
         "coterie:backbone": backbone.digest,
         "coterie:adapters": made_by,
         "coterie:steps": str(wanted.steps),
         "coterie:guidance": f"{wanted.guidance:g}",
+        **({"coterie:way": wanted.way} if len(mix) > 1 else {}),
         **({"coterie:prompt": wanted.prompt} if wanted.note_prompt else {}),
     }
     return sample(bank, requests), notes
@@ -128,10 +131,20 @@ def draw(path: Path, wanted: Wanted, out: Path) -> Path:
     return out / "sheet.png"
 
 
+def way_named(name: str) -> Way:
+    """How a mix draws, from what somebody typed."""
+    for way in WAYS:
+        if way == name:
+            return way
+    raise UserError(f"--way {name}: no such way{nearest(name, WAYS)}; there are {', '.join(WAYS)}")
+
+
 def _names(wanted: Wanted) -> list[tuple[str, float]]:
     given = [x for x in (wanted.client, wanted.cluster, wanted.mix) if x is not None]
     if len(given) > 1:
         raise UserError("give only one of --client, --cluster and --mix")
+    if wanted.way != "merge" and wanted.mix is None:
+        raise UserError(f"--way {wanted.way} is for several adapters; give them with --mix, like cluster-0=1,cluster-2=1")
     if wanted.mix is None:
         return [(name, 1.0) for name in given]
     pairs = []
@@ -143,6 +156,8 @@ def _names(wanted: Wanted) -> list[tuple[str, float]]:
             raise UserError(f"--mix {wanted.mix}: {item!r} is no name=weight, like cluster-0=0.6") from error
         if not abs(pairs[-1][1]) <= LARGEST_WEIGHT:
             raise UserError(f"--mix {wanted.mix}: {item!r}: a weight is between -{LARGEST_WEIGHT} and {LARGEST_WEIGHT}")
+    if wanted.way != "merge" and not all(weight > 0 for _, weight in pairs):
+        raise UserError(f"--mix {wanted.mix}: with --way {wanted.way} a weight is a share, so more than 0")
     if len({name for name, _ in pairs}) < len(pairs):
         raise UserError(f"--mix {wanted.mix}: give every name once")
     return pairs

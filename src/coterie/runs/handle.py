@@ -95,6 +95,7 @@ class Run:
         client: str | None = None,
         cluster: str | None = None,
         mix: str | Mapping[str, float] | None = None,
+        way: str = "merge",
         seed: int = 0,
         n: int = 1,
         steps: int = 24,
@@ -107,6 +108,7 @@ class Run:
             client: draw with what this person keeps.
             cluster: draw with an adapter of the server, like ``cluster-0``.
             mix: draw with a mix, like ``{"cluster-0": 0.6, "cluster-2": 0.4}``.
+            way: how a mix draws: ``merge``, ``composite``, ``switch`` or ``schedule``.
             seed: of the first picture; the next ones count up.
             n: pictures.
             steps: of denoising.
@@ -117,11 +119,12 @@ class Run:
         """
         from PIL import Image
 
-        from coterie.runs.generate import Wanted, pictures
+        from coterie.runs.generate import Wanted, pictures, way_named
 
         if isinstance(mix, Mapping):
             mix = ",".join(f"{name}={weight!r}" for name, weight in mix.items())
-        drawn, _ = pictures(self.path, Wanted(prompt, client, cluster, mix, seed, n, steps, guidance))
+        wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way))
+        drawn, _ = pictures(self.path, wanted)
         return [Image.fromarray(picture) for picture in drawn]
 
     def export(self, name: str, out: str | Path, layout: str = "peft") -> list[Path]:

@@ -97,7 +97,8 @@ def _draw(
     backbone: Backbone, adapters: Sequence[Adapter], prompts: Sequence[str], steps: int, path: Path,
     names: Sequence[str],
 ) -> None:  # fmt: skip
-    from coterie.bank.bank import Bank, Mix
+    from coterie.bank.bank import Bank
+    from coterie.bank.compose import Mix
     from coterie.bank.denoise import Request, sample
 
     bank = Bank(backbone, at_rank(adapters[0].layout, max(map(largest_rank, adapters))), 1)

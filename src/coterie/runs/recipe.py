@@ -21,6 +21,7 @@ from coterie.core.shelf import Problems, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
+from coterie.runs.compatible import require_small_own_part, require_whole_adapters
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
@@ -255,6 +256,8 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         _require_sums(one, where)
         _require_different_sinks(one, where)
         _require_shapes(one, where)
+        require_whole_adapters(one.form, where)
+        require_small_own_part(one.form, one.method, where)
     return recipe
 
 

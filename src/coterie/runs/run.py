@@ -34,7 +34,7 @@ from coterie.engines.workers import Staffed, Workers
 from coterie.models.backbone import Backbone
 from coterie.models.peft_files import read_peft
 from coterie.runs.annotated import annotated_toml
-from coterie.runs.build import Assembly, assemble, fixed_prompts, header_of, plan_of, population_of, resolve
+from coterie.runs.build import Assembly, assemble, fixed_prompts, header_of, layouts_on_the_wire, plan_of, population_of, resolve
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Loop, Tell
@@ -303,14 +303,14 @@ def terms_of(
 ) -> Terms:
     """What holds for all exchanges of a run."""
     return Terms(
-        header=header_of(recipe, backbone), courier=courier, layouts=(layout,), codec=recipe.codec, facts=facts,
+        header=header_of(recipe, backbone), courier=courier, layouts=layouts_on_the_wire(layout), codec=recipe.codec, facts=facts,
         seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
     )  # fmt: skip
 
 
 def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], backbone: Mapping[str, Any], folder: RunFolder) -> Loop:
     """The loop of a run, at its beginning."""
-    (layout,) = terms.layouts
+    layout = terms.layouts[0]
     begin = layout.start(seed_for(recipe.seed, 0, "", "adapter"))
     if recipe.start:
         begin = start_adapter(recipe, layout.backbone)

@@ -1,7 +1,8 @@
 """Clustered personalisation: Li et al., 2025, arXiv:2508.04745 (whose equations are not public; our reading).
 
 Once: clients send their encoded wishes, the server groups them and gives every group an adapter. Each round: clients
-train their group's adapter, the server averages inside groups. Hybrids of groups are mixed when pictures are drawn.
+train their group's adapter, the server averages inside groups, and groups learn from each other. Hybrids of groups are
+mixed when pictures are drawn.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouping, Keeping, Site
+from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouping, Interaction, Keeping, Replies, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
 from coterie.federation.aggregators.mean import Mean
 from coterie.federation.groupings.wishes import Wishes
+from coterie.federation.interactions.none import Isolated
 from coterie.federation.keepings.ditto import Ditto
-from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, KEEPINGS
+from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, INTERACTIONS, KEEPINGS
 from coterie.federation.stable import stable_ids
 
 
@@ -27,7 +30,8 @@ class State(NamedTuple):
     """What the server knows.
 
     ``labels``: cluster by client. ``clusters``: adapter by cluster. ``agg``: the aggregator's state by cluster.
-    ``wishes``: encoded wish by client. ``used``: cluster names given so far. ``grouped``: whether grouping is done.
+    ``wishes``: encoded wish by client. ``used``: cluster names given so far. ``grouped``: whether grouping is done. ``played``: rounds so far.
+    ``counts``: training examples by client. ``root_agg``: the aggregator's state for the root, where one is trained.
     """
 
     root: Adapter
@@ -37,6 +41,9 @@ class State(NamedTuple):
     wishes: Mapping[ClientId, Tensor] = {}
     used: int = 0
     grouped: bool = False
+    played: int = 0
+    counts: Mapping[ClientId, int] = {}
+    root_agg: Any = None
     numbers: Mapping[str, float] = {}
 
 
@@ -48,12 +55,14 @@ class Clustered:
     Attributes:
         grouping: who belongs with whom.
         aggregator: how a group's replies become one adapter.
+        interaction: what groups learn from each other.
         keeping: what a client keeps for itself beside it.
         fit: local training.
     """
 
     grouping: Annotated[Grouping, GROUPINGS] = Wishes()
     aggregator: Annotated[Aggregator, AGGREGATORS] = Mean()
+    interaction: Annotated[Interaction, INTERACTIONS] = Isolated()
     keeping: Annotated[Keeping, KEEPINGS] = Ditto()
     fit: Fit = Fit()
 
@@ -61,6 +70,8 @@ class Clustered:
         return State(adapter)
 
     async def enrol(self, state: State, newcomers: Cohort) -> State:
+        counts = {client: fact.num_examples for client, fact in newcomers.facts.items()}
+        state = state._replace(counts={**state.counts, **counts})
         if self.grouping.reads == "wishes":
             replies = await newcomers.map(self.client_wish, dict.fromkeys(newcomers))
             state = state._replace(wishes={**state.wishes, **dict(replies.items())})
@@ -78,17 +89,12 @@ class Clustered:
         if self.grouping.reads == "adapters" and not state.grouped:
             adapters = {client: update.adapter for client, update in replies.items()}
             state = self._regroup(state, adapters, cohort)
-        clusters, agg = dict(state.clusters), dict(state.agg)
-        numbers: dict[str, float] = {}
-        for name, group in replies.groups(state.labels).items():
-            agg[name], clusters[name], noted = self.aggregator.apply(agg[name], clusters[name], group)
-            numbers |= {f"{key}/{name}": value for key, value in noted.items()}
-        return state._replace(clusters=clusters, agg=agg, numbers=numbers)
+        return self._averaged(state, replies)
 
     async def client_update(self, site: Site, w: Adapter) -> Update:  # at each client
-        got = await site.fit(w, self.fit)
+        got = await site.fit(self.keeping.begin(site, w), self.fit)
         await self.keeping.after_round(site, w, self.fit)
-        return Update(got.adapter, weight=got.num_examples, numbers=got.numbers)
+        return Update(self.keeping.share(site, got.adapter), weight=got.num_examples, numbers=got.numbers)
 
     def serve(self, state: State, client: ClientId) -> Adapter:  # what is sent for keeping
         return state.clusters[state.labels[client]]
@@ -103,7 +109,22 @@ class Clustered:
         return state.labels
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
-        return dict(sorted(state.clusters.items()))
+        return dict(sorted(state.clusters.items())) if self.keeping.served_is_whole else {}
+
+    def newborn(self, state: State) -> Adapter:
+        """Where a cluster begins whose members were in none."""
+        return state.root
+
+    def _averaged(self, state: State, replies: Replies) -> State:
+        """The mean inside each group that answered, then what groups take from each other."""
+        clusters, agg = dict(state.clusters), dict(state.agg)
+        numbers: dict[str, float] = {}
+        for name, group in replies.groups(state.labels).items():
+            agg[name], clusters[name], noted = self.aggregator.apply(agg[name], clusters[name], group)
+            numbers |= {f"{key}/{name}": value for key, value in noted.items()}
+        played = state.played + 1
+        mixed = self.interaction.mix(clusters, centres(state), examples(state), played)
+        return state._replace(clusters=mixed, agg=agg, played=played, numbers=numbers)
 
     def _regroup(self, state: State, vectors: Mapping[ClientId, Any], cohort: Cohort) -> State:
         found = self.grouping.group(vectors, cohort.facts, cohort.seed)
@@ -116,6 +137,22 @@ class Clustered:
         for name in sorted(set(labels.values())):
             before = sorted({state.labels[c] for c in labels if labels[c] == name and c in state.labels})
             known = name if name in state.clusters else (before[0] if before else None)
-            clusters[name] = state.clusters[known] if known else state.root
+            clusters[name] = state.clusters[known] if known else self.newborn(state)
             agg[name] = state.agg[name] if name in state.agg else self.aggregator.init(clusters[name])
         return state._replace(labels=labels, used=used, clusters=clusters, agg=agg, numbers=numbers)
+
+
+def centres(state: State) -> dict[str, Tensor]:
+    """Mean wish of each cluster's members; empty unless every cluster has one."""
+    members = {name: [c for c in state.wishes if state.labels[c] == name] for name in state.clusters}
+    if not all(members.values()):
+        return {}
+    return {name: torch.stack([state.wishes[c] for c in them]).mean(0) for name, them in members.items()}
+
+
+def examples(state: State) -> dict[str, float]:
+    """Training examples of each cluster's members."""
+    found = dict.fromkeys(state.clusters, 0.0)
+    for client, name in state.labels.items():
+        found[name] += state.counts[client]
+    return found

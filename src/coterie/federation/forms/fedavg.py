@@ -50,9 +50,9 @@ class FedAvg:
         return State(w, agg, numbers)
 
     async def client_update(self, site: Site, w: Adapter) -> Update:  # at each client
-        got = await site.fit(w, self.fit)
+        got = await site.fit(self.keeping.begin(site, w), self.fit)
         await self.keeping.after_round(site, w, self.fit)
-        return Update(got.adapter, weight=got.num_examples, numbers=got.numbers)
+        return Update(self.keeping.share(site, got.adapter), weight=got.num_examples, numbers=got.numbers)
 
     def serve(self, state: State, client: ClientId) -> Adapter:  # what is sent for keeping
         return state.w
@@ -67,4 +67,4 @@ class FedAvg:
         return {}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
-        return {"global": state.w}
+        return {"global": state.w} if self.keeping.served_is_whole else {}

@@ -8,14 +8,14 @@ from typing import Annotated
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Site
+from coterie.core.protocols import Keeping, Site
 from coterie.core.work import Fit
 from coterie.federation.shelves import KEEPINGS
 
 
 @KEEPINGS.register("ditto")
 @dataclass(frozen=True)
-class Ditto:
+class Ditto(Keeping):
     """After each round: steps on ``F_k(v) + strength / 2 |v - w|^2`` from the personal adapter ``v``.
 
     The pull is between factors, which share a gauge because everybody starts from the same ``a``.

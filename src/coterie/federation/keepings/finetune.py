@@ -8,14 +8,14 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Site
+from coterie.core.protocols import Keeping, Site
 from coterie.core.work import Fit
 from coterie.federation.shelves import KEEPINGS
 
 
 @KEEPINGS.register("finetune")
 @dataclass(frozen=True)
-class Finetune:
+class Finetune(Keeping):
     """Trains the served adapter on the client's own pictures once, after the last round.
 
     Attributes:
@@ -25,9 +25,6 @@ class Finetune:
 
     steps: Annotated[int, Ge(0)] = 16
     rate: Annotated[float, Gt(0)] = 0.5
-
-    async def after_round(self, site: Site, served: Adapter, fit: Fit) -> None:
-        return None
 
     async def keep(self, site: Site, served: Adapter, fit: Fit) -> Adapter | None:
         got = await site.fit(served, replace(fit, steps=self.steps, rate=fit.rate * self.rate))

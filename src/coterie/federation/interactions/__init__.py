@@ -1,0 +1,1 @@
+"""What clusters learn from each other, one way a file."""

@@ -1,0 +1,30 @@
+"""Which parts of a recipe cannot go together; each complaint names the key and what would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coterie.core.errors import UserError
+from coterie.core.shelf import shelf_name
+
+
+def require_whole_adapters(form: Any, where: str) -> None:
+    """Where clients keep half of an adapter to themselves, the server has nothing that acts: it can only average."""
+    keeping = getattr(form, "keeping", None)
+    if keeping is None or keeping.served_is_whole:
+        return
+    mine = f"{where}: form.keeping {shelf_name(keeping)} leaves the server factors that do nothing alone"
+    aggregator, grouping, interaction = (getattr(form, key, None) for key in ("aggregator", "grouping", "interaction"))
+    if aggregator is not None and (aggregator.exact or not aggregator.linear):
+        raise UserError(f"{mine}; form.aggregator {shelf_name(aggregator)} averages products: use mean")
+    if grouping is not None and grouping.reads not in ("wishes", "nothing"):
+        raise UserError(f"{mine}; form.grouping {shelf_name(grouping)} compares what adapters do: use wishes")
+    if interaction is not None and shelf_name(interaction) != "none":
+        raise UserError(f"{mine}; form.interaction {shelf_name(interaction)} mixes what adapters do: use none")
+
+
+def require_small_own_part(form: Any, method: Any, where: str) -> None:
+    """What a client stacks on the served adapter is trained in the same bank."""
+    own, whole = getattr(getattr(form, "keeping", None), "rank", None), getattr(method, "rank", None)
+    if own is not None and whole is not None and own > whole:
+        raise UserError(f"{where}: form.keeping.rank: {own} is more than method.rank, which is {whole}")
