@@ -63,7 +63,9 @@ def toy_work(kind, works, log=None):
                 if fit.mu and fit.anchor is not None:
                     pull = pull + fit.mu * (fit.anchor.row - row)
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
-            answers.append(Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())}))
+            answers.append(
+                Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})
+            )
         elif kind == "evaluate":
             adapter, rows = w.payload
             row = effect(adapter) if adapter is not None else torch.zeros(LAYOUT.size)

@@ -78,7 +78,12 @@ class Killed(BaseException):
     """The process dies here."""
 
 
-@pytest.mark.parametrize(("form", "settings"), SETTINGS[1:7], ids=IDS[1:7])
+KILLED = [
+    i for i, (form, s) in enumerate(SETTINGS) if i in range(1, 7) or form == "rooted" or s.get("keeping") == "split"
+]
+
+
+@pytest.mark.parametrize(("form", "settings"), [SETTINGS[i] for i in KILLED], ids=[IDS[i] for i in KILLED])
 def test_a_kill_at_any_write_costs_nothing(world, monkeypatch, form, settings):
     """Every file is written through one rename: die before each of them in turn, and after it."""
     w = world(form, settings, clients=3 if "random" not in str(settings) else 4, rounds=2)

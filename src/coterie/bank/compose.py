@@ -1,7 +1,7 @@
 """How several adapters draw one picture.
 
-``merge``: one denoiser with the weighted sum of the updates, ``W0 + sum_c g_c D_c``. ``composite``: one denoiser for each
-adapter, their answers averaged with the weights; ``switch``: adapters take turns (Zhong et al., 2024, arXiv:2402.16843).
+``merge``: one denoiser with the weighted sum of the updates, ``W0 + sum_c g_c D_c``. ``composite``: a denoiser for each
+adapter, their answers averaged with the weights; ``switch``: adapters take turns (Zhong et al., arXiv:2402.16843).
 ``schedule``: the first adapter on the noisiest steps, the last on the cleanest, each for its share of them.
 """
 
@@ -22,8 +22,8 @@ Mix = Sequence[tuple[Adapter, float]]
 def denoisers(mix: Mix, way: Way) -> list[tuple[Mix, float]]:
     """The mixes that denoise one picture side by side, and the share of each in every step; shares add up to one.
 
-    Only ``composite`` has several. A step of a sampler is a weighted sum of the noisy picture and the denoiser's answer,
-    so averaging where steps lead is averaging the answers.
+    Only ``composite`` has several. A step of a sampler is a weighted sum of the noisy picture and the denoiser's
+    answer, so averaging where steps lead is averaging the answers.
     """
     if way != "composite" or len(mix) < 2:
         return [(mix, 1.0)]

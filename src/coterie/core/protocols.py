@@ -262,6 +262,6 @@ class Form(Protocol):
 
 
 __all__ = [
-    "Aggregator", "ClientId", "Cohort", "Facts", "Form", "Grouped", "Grouping", "Half", "Interaction", "Keeping", "Replies",
-    "Site", "Update",
+    "Aggregator", "ClientId", "Cohort", "Facts", "Form", "Grouped", "Grouping", "Half", "Interaction", "Keeping",
+    "Replies", "Site", "Update",
 ]  # fmt: skip

@@ -102,7 +102,9 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         mix = tuple((aligned(adapter, adapters, layers), weight) for adapter, weight in mix)
         layout = at_rank(mix[0][0].layout, max(largest_rank(adapter) for adapter, _ in mix))
     bank = Bank(backbone, layout, 1, rows=recipe.engine.rows or MOST_ROWS)
-    requests = [Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance, wanted.way) for i in range(wanted.n)]
+    requests = [
+        Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance, wanted.way) for i in range(wanted.n)
+    ]
     notes = {
         "coterie:backbone": backbone.digest,
         "coterie:adapters": made_by,
@@ -144,7 +146,9 @@ def _names(wanted: Wanted) -> list[tuple[str, float]]:
     if len(given) > 1:
         raise UserError("give only one of --client, --cluster and --mix")
     if wanted.way != "merge" and wanted.mix is None:
-        raise UserError(f"--way {wanted.way} is for several adapters; give them with --mix, like cluster-0=1,cluster-2=1")
+        raise UserError(
+            f"--way {wanted.way} is for several adapters; give them with --mix, like cluster-0=1,cluster-2=1"
+        )
     if wanted.mix is None:
         return [(name, 1.0) for name in given]
     pairs = []

@@ -34,7 +34,16 @@ from coterie.engines.workers import Staffed, Workers
 from coterie.models.backbone import Backbone
 from coterie.models.peft_files import read_peft
 from coterie.runs.annotated import annotated_toml
-from coterie.runs.build import Assembly, assemble, fixed_prompts, header_of, layouts_on_the_wire, plan_of, population_of, resolve
+from coterie.runs.build import (
+    Assembly,
+    assemble,
+    fixed_prompts,
+    header_of,
+    layouts_on_the_wire,
+    plan_of,
+    population_of,
+    resolve,
+)
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Loop, Tell

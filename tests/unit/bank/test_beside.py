@@ -41,7 +41,9 @@ def merged_into(network, adapter):
         layer.weight.data += part.scale * (b @ a).view(layer.weight.shape)
 
 
-def test_training_on_top_of_a_frozen_adapter_is_training_on_weights_it_is_merged_into(model_of, examples, layout, filled):
+def test_training_on_top_of_a_frozen_adapter_is_training_on_weights_it_is_merged_into(
+    model_of, examples, layout, filled
+):
     """All convolutions and linear layers: the same losses and the same adapter, to rounding."""
     plain, merged, below = model_of(), model_of(), filled(1)
     job = FitJob("c", layout.start(5), Fit(**SETTINGS), examples(plain, 5, seed=1), 100)
@@ -62,7 +64,11 @@ def test_training_on_top_of_a_frozen_adapter_is_training_on_weights_it_is_merged
 def test_what_is_beside_does_not_touch_mates_and_needs_no_slot_of_its_own(model_of, examples, layout, filled):
     model = model_of()
     jobs = [FitJob(f"c{k}", layout.start(5), Fit(**SETTINGS), examples(model, 5, seed=k), k) for k in range(3)]
-    mixed = [jobs[0], replace(jobs[1], fit=jobs[1].fit.on_top_of(filled(2))), replace(jobs[2], fit=jobs[2].fit.on_top_of(filled(3)))]
+    mixed = [
+        jobs[0],
+        replace(jobs[1], fit=jobs[1].fit.on_top_of(filled(2))),
+        replace(jobs[2], fit=jobs[2].fit.on_top_of(filled(3))),
+    ]
     bank = Bank(model, layout, 3)
     together = fit(bank, mixed)
     each = [fit(bank, [job])[0] for job in mixed]

@@ -30,8 +30,9 @@ class State(NamedTuple):
     """What the server knows.
 
     ``labels``: cluster by client. ``clusters``: adapter by cluster. ``agg``: the aggregator's state by cluster.
-    ``wishes``: encoded wish by client. ``used``: cluster names given so far. ``grouped``: whether grouping is done. ``played``: rounds so far.
-    ``counts``: training examples by client. ``root_agg``: the aggregator's state for the root, where one is trained.
+    ``wishes``: encoded wish by client. ``used``: cluster names given so far. ``grouped``: whether grouping is done.
+    ``played``: rounds so far. ``counts``: training examples by client. ``root_agg``: the aggregator's state for the
+    root, where one is trained.
     """
 
     root: Adapter

@@ -1,7 +1,7 @@
 """A small adapter of one's own on top of the served one: ``W0 + D_cluster + D_own``, both active, one of them frozen.
 
-Paper A (arXiv:2508.04745) keeps personal models on devices; a part that is added, and never pulled or replaced, outlives
-what the server changes below it.
+Paper A (arXiv:2508.04745) keeps personal models on devices; a part that is added, and never pulled or replaced,
+outlives what the server changes below it.
 """
 
 from __future__ import annotations
