@@ -312,8 +312,8 @@ def terms_of(
 ) -> Terms:
     """What holds for all exchanges of a run."""
     return Terms(
-        header=header_of(recipe, backbone), courier=courier, layouts=layouts_on_the_wire(layout), codec=recipe.codec, facts=facts,
-        seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
+        header=header_of(recipe, backbone), courier=courier, layouts=layouts_on_the_wire(layout), codec=recipe.codec,
+        facts=facts, seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class Rooted(Clustered):
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         sent = {c: {ROOT: state.root, "part": state.clusters[state.labels[c]]} for c in cohort}
-        replies = await cohort.map(self.client_update, sent)
+        replies = await cohort.map(self.client_layers, sent)
         if self.grouping.reads == "adapters" and not state.grouped:
             parts = {client: update.adapter for client, update in replies.pick("part").items()}
             state = self._regroup(state, parts, cohort)
@@ -48,7 +48,7 @@ class Rooted(Clustered):
         numbers = {**state.numbers, **{f"{key}/{ROOT}": value for key, value in noted.items()}}
         return state._replace(root=root, root_agg=agg, numbers=numbers)
 
-    async def client_update(self, site: Site, sent: Mapping[str, Adapter]) -> Mapping[str, Update]:  # at each client
+    async def client_layers(self, site: Site, sent: Mapping[str, Adapter]) -> Mapping[str, Update]:  # at each client
         steps = round(self.root_share * self.fit.steps)
         begin = self.keeping.begin(site, sent["part"])
         root = await site.fit(sent[ROOT], replace(self.fit, steps=steps).on_top_of(begin))
