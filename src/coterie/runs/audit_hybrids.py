@@ -12,7 +12,7 @@ import numpy as np
 
 from coterie.bank.compose import WAYS, Mix, Way
 from coterie.core.errors import UserError
-from coterie.data.sources.studio import PROMPTS, Studio
+from coterie.data.sources.studio import PROMPT_GROUPS, PROMPTS, Studio
 from coterie.engines.disk import write_bytes
 from coterie.evals.classifier import load_judge
 from coterie.evals.hybrids import hybrid
@@ -51,7 +51,7 @@ def audit_hybrids(
     recipe = read_recipe(folder.server / "recipe.toml")
     if not isinstance(recipe.data.source, Studio):
         raise UserError(f"{path}: the judges of style know the studio's looks only, and this run has other pictures")
-    styles, groups = cluster_styles(folder), subject_groups()
+    styles = cluster_styles(folder)
     pairs = [(a, b) for a, b in combinations(sorted(styles), 2) if styles[a] != styles[b]]
     if not pairs:
         raise UserError(f"{path}: there are no two clusters of different styles to mix")
@@ -75,7 +75,7 @@ def audit_hybrids(
     drawn = sample(bank, requests, progress=progress)
     drawn = drawn.reshape(len(keys), draws * len(PROMPTS), *drawn.shape[1:])
     style, subject = load_judge("style"), load_judge("subject")
-    subjects = [groups[prompt] for prompt in PROMPTS] * draws
+    subjects = [PROMPT_GROUPS[prompt] for prompt in PROMPTS] * draws
     rows = []
     for ((a, b), name), pictures in zip(keys, drawn, strict=True):
         judged = hybrid(pictures, (styles[a], styles[b]), subjects, style, subject)
@@ -94,13 +94,6 @@ def cluster_styles(folder: RunFolder) -> dict[str, str]:
     for client, cluster in sorted(results["clusters"].items()):
         of.setdefault(cluster, []).append(str(results["clients"][client]["truth"]))
     return {cluster: max(sorted(set(truths)), key=truths.count) for cluster, truths in sorted(of.items())}
-
-
-def subject_groups() -> dict[str, str]:
-    """Group of subjects of each prompt that everybody draws."""
-    columns = Studio().read(32).columns
-    known = dict(zip(columns["subject"], columns["group"], strict=True))
-    return {prompt: known[prompt] for prompt in PROMPTS}
 
 
 def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,6 +19,33 @@ from coterie.data.table import Table
 
 PROMPTS = ("cat", "mushroom", "sailboat", "guitar", "owl", "castle", "strawberry", "bicycle")
 """What a report draws for everybody: held out in every look, so no adapter has seen them."""
+PROMPT_GROUPS = dict(
+    zip(
+        PROMPTS,
+        ("animals-nature", "animals-nature", "travel-places", "objects", "animals-nature", "travel-places",
+         "food-drink", "travel-places"),
+        strict=True,
+    )
+)  # fmt: skip
+"""Group of subjects of each of them, as the public sets have it."""
+PROMPT_GROUPS = dict(
+    zip(
+        PROMPTS,
+        ("animals-nature", "animals-nature", "travel-places", "objects", "animals-nature", "travel-places",
+         "food-drink", "travel-places"),
+        strict=True,
+    )
+)  # fmt: skip
+"""Group of subjects of each of them, as the public sets have it."""
+PROMPT_GROUPS = dict(
+    zip(
+        PROMPTS,
+        ("animals-nature", "animals-nature", "travel-places", "objects", "animals-nature", "travel-places",
+         "food-drink", "travel-places"),
+        strict=True,
+    )
+)  # fmt: skip
+"""Group of subjects of each of them, as the public sets have it."""
 
 
 @SOURCES.register("studio")
