@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
-from coterie.core.errors import UserError
+from coterie.core.errors import OtherModel, UserError
 from coterie.models.packed import is_linear
 from coterie.models.safetensors_files import one_line, read_tensors
 from coterie.models.shelves import LAYOUTS, Keys
@@ -101,16 +101,16 @@ def read_file(
     tensors, meta = read_tensors(path)
     named = meta.get("backbone")
     if named is not None and named != backbone:
-        raise UserError(
+        raise OtherModel(
             f"{path}: the adapter belongs to another backbone: its digest is {one_line(named)}, wanted {backbone}"
         )
     layout, matched = _matched(path, tensors, layers, component)
     used = {key for keys in matched.values() for key in keys if key}
     unmatched = tuple(sorted(set(tensors) - used))
     if unmatched and not allow_unmatched:
-        raise UserError(
+        raise OtherModel(
             f"{path}: {len(unmatched)} of {len(tensors)} tensors are of no layer of this backbone, like "
-            f"{one_line(unmatched[0])}; is it for another model?"
+            f"{one_line(unmatched[0])}"
         )
     parts, pieces = [], []
     for name, (owner, inside) in owners(layers, component).items():
@@ -243,7 +243,7 @@ def _matched(
         one_line(min(tensors, default="nothing")),
         LAYOUTS["kohya"]().keys(component, next(iter(layers)))[0].a,
     )
-    raise UserError(
+    raise OtherModel(
         f"{path}: none of its {len(tensors)} tensors is of a layer of this backbone; it has {example}, wanted keys "
         f"like {wanted}"
     )
@@ -283,7 +283,7 @@ def _factors(
         raise UserError(f"{path}: {keys.a}: a rank of 0 makes it no adapter at all")
     fits = (b.shape[0], a[0].numel(), b[0].numel()) == (shape.out, shape.columns, rank)
     if not fits or (a.dim() == 4 and tuple(a.shape[2:]) != (shape.kernel or (1, 1))):
-        raise UserError(
+        raise OtherModel(
             f"{path}: {keys.a}: {tuple(b.shape)} times {tuple(a.shape)} does not fit {name}, which has {shape.out} x "
             f"{shape.columns} numbers"
         )
