@@ -157,6 +157,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         return f"{control}done in {_clock(fields['seconds'])}{used}"
     if event == "report":
         return f"report: {fields['path']}"
+    if event == "next":
+        return f"to use an adapter elsewhere: {fields['command']}"
     return ""
 
 
@@ -173,7 +175,7 @@ def people_sentence(fields: dict[str, Any]) -> str:
         some = ", ".join(fields["unscored"][:MOST_NAMED])
         more = len(fields["unscored"]) - MOST_NAMED
         said += f"; not scored, as no picture is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
-    return said
+    return "".join([said, *(f"\n      hint: {hint}" for hint in fields["hints"])])
 
 
 def round_name(number: int) -> str:
