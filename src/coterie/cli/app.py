@@ -285,6 +285,8 @@ def import_file(
         got, where = import_adapter(file, backbone_named(backbone or "doodle"), out, allow_unmatched), str(out)
     layout = got.adapter.layout
     typer.echo(f"{where}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
+    if got.assumed:
+        typer.echo(f"no alpha in the file for {got.assumed} of the layers: taken as the rank, a scale of 1")
     if got.unmatched:
         typer.echo(f"left out, of no layer of the backbone: {', '.join(got.unmatched)}")
     if got.stripped:

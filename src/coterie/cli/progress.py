@@ -164,9 +164,9 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
 
 def people_sentence(fields: dict[str, Any]) -> str:
     """How many pictures there are, and which of them or of their owners will be missing somewhere."""
-    said = (
-        f"{fields['clients']} {fields['who']}, {fields['train']} pictures to learn from, {fields['held_out']} held out"
-    )
+    count, who = fields["clients"], fields["who"]
+    who = {"folders": "folder", "people": "person"}.get(who, who) if count == 1 else who
+    said = f"{count} {who}, {fields['train']} pictures to learn from, {fields['held_out']} held out"
     if fields["skipped"]:
         some = "; ".join(f"{name}: {reason}" for name, reason in fields["skipped"][:MOST_NAMED])
         more = len(fields["skipped"]) - MOST_NAMED

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import OtherModel, UserError
 from coterie.models.packed import is_linear
-from coterie.models.safetensors_files import one_line, read_tensors
+from coterie.models.safetensors_files import CONVERT, one_line, read_tensors
 from coterie.models.shelves import LAYOUTS, Keys
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -48,12 +48,14 @@ class Imported:
         layout: name of the layout that the file is written in.
         unmatched: keys that are of no layer, where they were allowed.
         stripped: names of header fields that were left behind, because they may say something about a person.
+        assumed: layers whose alpha is said nowhere; it was taken as their rank, so that they count fully.
     """
 
     adapter: Adapter
     layout: str
     unmatched: tuple[str, ...]
     stripped: tuple[str, ...]
+    assumed: int = 0
 
 
 def adaptable(network: nn.Module) -> dict[str, Shape]:
@@ -112,15 +114,16 @@ def read_file(
             f"{path}: {len(unmatched)} of {len(tensors)} tensors are of no layer of this backbone, like "
             f"{one_line(unmatched[0])}"
         )
-    parts, pieces = [], []
+    parts, pieces, assumed = [], [], 0
     for name, (owner, inside) in owners(layers, component).items():
         if name in matched:
             alphas = _alphas(config, meta, owner.removesuffix("_1"))
             part, piece = _factors(path, name, inside, layers[name], matched[name], tensors, alphas)
             parts.append(part)
             pieces.append(piece)
+            assumed += not matched[name].alpha and not {"lora_alpha", "alpha_pattern"} & set(alphas)
     adapter = build(Layout(backbone, tuple(parts)), pieces)
-    return Imported(adapter, layout, unmatched, tuple(sorted(map(one_line, set(meta) - set(HARMLESS)))))
+    return Imported(adapter, layout, unmatched, tuple(sorted(map(one_line, set(meta) - set(HARMLESS)))), assumed)
 
 
 def by_component(adapter: Adapter, component: str) -> dict[str, Adapter]:
@@ -200,7 +203,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], Path]:
     if path.suffix in PICKLED:
         raise UserError(
             f"{path}: a {path.suffix} file can run code when it is opened, so it is not; convert it where it came "
-            "from, with safetensors.torch.save_file(torch.load(FILE, weights_only=True), OUT)"
+            f"from, with {CONVERT}"
         )
     beside = path.parent / "adapter_config.json"
     if path.name != "adapter_model.safetensors" or not beside.is_file():
