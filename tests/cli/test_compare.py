@@ -1,8 +1,12 @@
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from coterie.runs.compare import differing
+from coterie.runs.recipe import read_recipe
+from coterie.runs.run import start
 
 
 def test_runs_side_by_side_and_people_paired(typed, tiny_runs):
@@ -53,6 +57,45 @@ def test_changed_pictures_behind_the_same_recipe_are_noticed(typed, tiny_runs, t
     file.unlink()
     _, out, _ = typed("compare", tiny_runs / "first", tmp_path / "changed")
     assert "is not finished; go on with" in out
+
+
+@pytest.fixture
+def moved_data(tiny, tmp_path, monkeypatch):
+    """Starts a run on pictures of a folder, with keys changed; gives the folder of the run."""
+    rng = np.random.default_rng(0)
+    for place in ("a/pics", "b/other"):
+        (tmp_path / place).mkdir(parents=True)
+    for i in range(8):
+        made = Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8))
+        for place in ("a/pics", "b/other"):
+            made.save(tmp_path / place / f"{i}.png")
+            (tmp_path / place / f"{i}.txt").write_text(f"thing {i}")
+    monkeypatch.chdir(tmp_path)
+
+    def started(name, path, *more):
+        source = ("data.source.name=image_folder", f"data.source.path={path}", *more)
+        start(read_recipe(None, [*tiny, "data.num_clients=2", "form.name=fedavg", *source]), tmp_path / name)
+        return tmp_path / name
+
+    return started
+
+
+def test_the_same_pictures_elsewhere_are_paired_and_other_ones_are_not(typed, moved_data, tmp_path):
+    def told(*runs):
+        code, out, _ = typed("compare", *runs)
+        assert code == 0
+        return out
+
+    here = moved_data("here", "a/pics")
+    assert "n = 2 people" in told(here, moved_data("there", "b/other"))
+    # told otherwise, the losses cannot say whether the pictures are the same: then the names of their folders do
+    wish = ("data.prompt=wish",)
+    assert "data.source.path is pics and other" in told(here, moved_data("told", "b/other", *wish))
+    (tmp_path / "b" / "other").rename(tmp_path / "b" / "pics")
+    assert "n = 2 people" in told(here, moved_data("named", "b/pics", *wish))
+    for picture in (tmp_path / "b" / "pics").glob("*.png"):
+        Image.open(picture).transpose(Image.Transpose.ROTATE_90).save(picture)
+    assert "so the pictures do" in told(here, moved_data("turned", "b/pics"))
 
 
 def test_one_run_and_no_run_are_told(typed, tiny_runs, tmp_path):

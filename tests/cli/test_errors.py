@@ -325,6 +325,8 @@ def test_wrong_words_to_generate(coterie, finished):
     ask = ("generate", finished, "--prompt", "x", "--steps", 1, "-n", 1)
     assert "no adapter is called 'client-9'; did you mean 'client-" in complaint(coterie(*ask, "--client", "client-9"))
     assert "give only one of" in complaint(coterie(*ask, "--client", "client-1", "--cluster", "cluster-0"))
+    for nothing in ("", "  "):
+        assert "--prompt: it is empty" in complaint(coterie("generate", finished, "--prompt", nothing))
     assert "is no name=weight" in complaint(coterie(*ask, "--mix", "client-1=much"))
 
 
@@ -339,6 +341,8 @@ def test_an_adapter_of_another_backbone_or_a_broken_one(coterie, finished, tmp_p
     head, _, tail = text.partition("[backbone]")
     recipe.write_text(head + "[backbone]" + tail.replace("seed = 0", "seed = 1", 1))
     assert "the adapter belongs to another backbone: its digest is" in complaint(coterie(*ask))
+    said = complaint(coterie("verify", copy, "client-1"))
+    assert said.endswith(f"of a run this is the backbone that {recipe} names")
     recipe.write_text(text)
     weights = copy / "sites" / "client-1" / "adapters" / "personal" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])

@@ -48,6 +48,9 @@ def picture(typed, *which):
 def test_everything_uses_it_whatever_its_layers_and_ranks(typed, run):
     adapter = brought(run.parent / "hers.safetensors")
     bare, _ = picture(typed)
+    shown = typed("show", "run", "--format", "json")[1]
+    measured = {row["person"]: row for row in json.loads(shown)["people"]}
+    assert "imported" not in shown
     code, said, error = typed("import", "hers.safetensors", "--into", "run", "--client", "client-2")
     assert code == 0, error
     assert said.startswith("run: client-2: ")
@@ -64,6 +67,11 @@ def test_everything_uses_it_whatever_its_layers_and_ranks(typed, run):
     assert typed("export", "run", "client-2", "--out", "again")[0] == 0
     assert read_peft(run.parent / "again").digest == adapter.digest
     assert typed("verify", "run", "client-2")[0] == 0
+    people = {row["person"]: row for row in json.loads(typed("show", "run", "--format", "json")[1])["people"]}
+    assert [people[name]["keeps"] for name in sorted(people)] == [None, "imported", None]
+    assert people == {**measured, "client-2": {**measured["client-2"], "keeps": "imported"}}
+    shown = typed("show", "run")[1]
+    assert "imported after the run and not measured: client-2; their numbers are of what was trained" in shown
 
 
 def test_what_is_kept_already_is_replaced_only_when_asked(typed, run):
@@ -108,6 +116,11 @@ def test_mistakes_are_one_line(typed, run, words, said):
 def test_a_file_for_another_backbone_and_a_run_that_goes_on_are_refused(typed, run):
     brought(run.parent / "hers.safetensors", backbone="feedfacecafe")
     give = ("import", "hers.safetensors", "--into", "run", "--client", "client-1")
-    assert "belongs to another backbone" in typed(*give)[2]
+    error = typed(*give)[2]
+    assert "belongs to another backbone" in error
+    assert "people of run can only keep adapters of its own backbone" in error
+    code, _, error = typed("import", "hers.safetensors", "--backbone", "untrained", "--out", "x")
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.endswith("; if it was made for another model, name that with --backbone\n")
     (run / "server" / "results.json").unlink()
     assert "run: not finished; go on with" in typed(*give)[2]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.models.adapter_files import adaptable, written
@@ -86,9 +87,11 @@ def test_ties_of_mixed_ranks(typed, files, tmp_path):
         (["0.safetensors", "1.safetensors", "--density", "0.5"], "--density: the rule product_svd trims nothing"),
         (["0.safetensors", "1.safetensors", "--rule", "ties", "--density", "0"], "--rule.density"),
         (["0.safetensors", "9.safetensors"], "9.safetensors: no such file"),
+        (["0.safetensors", "other.safetensors"], "if it was made for another model, name that with --backbone"),
     ],
 )
 def test_mistakes_are_one_line(typed, files, words, said):
+    save_file({"lora_unet_else_where.lora_down.weight": torch.ones(2, 4)}, "other.safetensors")
     code, _, error = typed("merge", *words, "--out", "m", "--backbone", "untrained")
     assert code == 2
     (line,) = [line for line in error.splitlines() if line.startswith("error: ")]

@@ -2,13 +2,21 @@
 
 import json
 import re
+import shlex
+import shutil
 import tomllib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from coterie.core.errors import Halted, UserError
+from coterie.data.sources.folders import mixed_with_folders
+from coterie.engines.cohort import QuorumLost
 from coterie.models.peft_files import read_peft
+from coterie.runs.folder import RunFolder
+from coterie.runs.recipe import read_recipe
+from coterie.runs.run import nothing_left_of_mistakes
 
 TINY = [
     "--backbone", "untrained", "--steps", "2", "--batch", "2", "--rank", "2",
@@ -36,7 +44,11 @@ def test_every_folder_becomes_an_adapter_that_moved(typed, folders):
     assert code == 0
     assert "report: run/server/report.html" in said
     told = [line.split("  ")[1].split(":")[0].split(" in ")[0] for line in said.splitlines()]
-    assert told[-4:] == ["round 2", "finishing", "done", "report"]
+    assert told[-5:] == ["round 2", "finishing", "done", "report", "to use an adapter elsewhere"]
+    command = shlex.split(said.splitlines()[-1].partition("elsewhere: ")[2])
+    assert command == ["coterie", "export", "run", "ann", "--format", "kohya", "--out", "ann.safetensors"]
+    assert typed(*command[1:])[0] == 0
+    assert (folders / "ann.safetensors").is_file()
     adapters = [read_peft(folders / "run" / "sites" / name / "adapters" / "personal") for name in ("ann", "ben")]
     assert adapters[0].row.ne(adapters[1].row).any()
     page = (folders / "run" / "server" / "report.html").read_text()
@@ -55,7 +67,6 @@ def test_every_folder_becomes_an_adapter_that_moved(typed, folders):
     assert not list((folders / "run" / "server").glob("pictures/**/*.png"))
     assert "Two folders of pictures became adapters of one frozen picture model." in page
     assert "Who is near whom" not in page
-    assert typed("export", "run", "ann", "--format", "kohya", "--out", "ann.safetensors")[0] == 0
     assert typed("train", "ann", *TINY, "--held-out", "0", "--trigger", "sks", "--out", "all")[0] == 0
     captions = folders / "all" / "sites" / "ann" / "pictures" / "final" / "captions.json"
     assert json.loads(captions.read_text()) == [f"sks, thing {i}" for i in range(4)]
@@ -77,14 +88,92 @@ def test_a_recipe_that_is_written_elsewhere_finds_its_folders(typed, folders):
     assert typed("data", "check", "deep/er/mine.toml")[0] == 0
 
 
-def test_triggers_survive_being_written(typed, folders):
-    words = ("ann", "ben", "--trigger", 'ben=a "b" c', "--trigger", "sks")
+@pytest.mark.parametrize("odd", ['a "b" c', "it's", '"' * 3, "a\\n#b", "ünï=x"])
+def test_triggers_survive_being_written_as_they_were_typed(typed, folders, odd):
+    words = ("ann", "ben", "--trigger", f"ben={odd}", "--trigger", "sks")
     assert typed("new", *words, "--out", "mine.toml")[0] == 0
-    wanted = {"ann": "sks", "ben": 'a "b" c'}
+    wanted = {"ann": "sks", "ben": odd}
     assert tomllib.loads((folders / "mine.toml").read_text())["data"]["source"]["triggers"] == wanted
-    assert typed("data", "check", "mine.toml")[0] == 0
-    assert typed("train", *words, *TINY, "--out", "run")[0] == 0
-    assert typed("generate", "run", "--prompt", "a b", "--client", "ben", "-n", "1")[0] == 0
+    assert read_recipe(folders / "mine.toml").data.source.triggers == wanted
+    code, said, _ = typed("data", "check", "mine.toml", "--format", "json")
+    assert code == 0
+    assert json.loads(said)["repeated_captions"] == [[odd, 4]]
+
+
+def test_a_folder_of_folders_becomes_an_adapter_for_each_as_the_refusal_says(typed, folders):
+    (folders / "my pets").mkdir()
+    for name in ("ann", "ben"):
+        (folders / name).rename(folders / "my pets" / name)
+    code, _, error = typed("train", "my pets", *TINY, "--out", "run")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "holds 2 folders of pictures and none of its own" in error
+    assert error.endswith("made with: coterie train 'my pets'/*/\n")
+    assert not (folders / "run").exists()
+    assert typed("new", "my pets")[0] == 2
+    assert typed("new", "my pets/ann/", "my pets/ben/")[0] == 0
+    assert [path.name for path in read_recipe(folders / "recipe.toml").data.source.paths] == ["ann", "ben"]
+
+
+def test_folders_beside_pictures_are_told_and_those_that_belong_together_are_not(typed, folders):
+    for name in ("one", "two"):
+        shutil.copytree(folders / "ann", folders / "ann" / name)
+    code, said, _ = typed("train", "ann", "--trigger", 'a "b" c', *TINY, "--out", "mixed")
+    assert code == 0
+    (hint,) = [line.strip() for line in said.splitlines() if "hint: " in line]
+    assert hint.startswith("hint: ann holds 2 folders of pictures beside its own")
+    assert hint.endswith("coterie train ann/*/")
+    for name in ("train", "test"):
+        shutil.copytree(folders / "ben", folders / "split" / name)
+    (folders / "listed").mkdir()
+    lines = []
+    for name in ("one", "two"):
+        shutil.copytree(folders / "ben", folders / "listed" / name)
+        lines += [json.dumps({"file_name": f"{name}/{i}.png", "text": f"thing {i}"}) for i in range(4)]
+    (folders / "listed" / "metadata.jsonl").write_text("\n".join(lines))
+    assert typed("new", "split", "listed")[0] == 0
+    assert [mixed_with_folders([folders / name]) for name in ("split", "listed", "ben")] == [[], [], []]
+
+
+def test_a_mistake_that_is_found_before_the_first_round_leaves_nothing_behind(typed, folders):
+    assert typed("train", "ann", *TINY, "--out", "run")[0] == 0
+    (folders / "empty").mkdir()
+    kept = {path: path.read_bytes() for path in (folders / "run").rglob("*") if path.is_file()}
+    begin = ("--set", "start=run/sites/ann/adapters/personal")
+    for out in ("mine", "empty"):
+        code, _, error = typed("train", "ann", *TINY, "--rank", "4", *begin, "--out", out)
+        assert (code, error.count("\n")) == (2, 1)
+        assert "start: " in error
+        assert "see method.rank" in error
+    assert not (folders / "mine").exists()
+    assert not list((folders / "empty").iterdir())
+    assert typed("train", "ann", *TINY, *begin, "--out", "mine")[0] == 0
+    assert "there is a run already" in typed("train", "ann", *TINY, "--rank", "4", *begin, "--out", "run")[2]
+    assert kept == {path: path.read_bytes() for path in (folders / "run").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "why", ["a round is finished", "another process runs there", "the disk is full", "too few answered", "a sibling"]
+)
+def test_what_was_finished_and_what_is_not_ours_stays(folders, why):
+    folder, other = RunFolder(folders / "run"), RunFolder(folders / "run")
+    if why == "a sibling":
+        folder.write("recipe.toml.old", "x")
+    error = {"the disk is full": Halted, "too few answered": QuorumLost}.get(why, UserError)(why)
+
+    def begun():
+        with nothing_left_of_mistakes(folder):
+            folder.write("recipe.toml", "")
+            if why == "a round is finished":
+                folder.write("checkpoints/round-0000.safetensors", b"x")
+            elif why == "another process runs there":
+                other.lock()
+            raise error
+
+    with pytest.raises(UserError, match=why):
+        begun()
+    other.unlock()
+    assert folder.exists == (why != "a sibling")
+    assert why != "a sibling" or (folder.server / "recipe.toml.old").is_file()
 
 
 def test_what_is_skipped_and_who_is_not_scored_is_said_and_the_others_are_scored(typed, folders):
@@ -120,6 +209,11 @@ def test_the_recipe_that_is_written_says_the_same_and_runs(typed, folders):
         (["ann", "./ann"], "two folders are called 'ann'"),
         (["ann", "--trigger", "anne=x"], "no folder is called 'anne'; did you mean 'ann'?"),
         (["ann", "--trigger", "x", "--trigger", "y"], "only one word can be for all folders"),
+        (["ann", "--trigger", ""], "--trigger '': the word is empty; wanted WORD or NAME=WORD"),
+        (["ann", "--trigger", "ann= "], "--trigger 'ann= ': the word is empty"),
+        (["ann", "--trigger", "ann=a\nb"], "the word has characters that cannot be printed"),
+        (["ann", "--trigger", "\udcff"], "the word has characters that cannot be printed"),
+        ([".", "ann"], ".: holds 2 folders of pictures and none of its own; an adapter for each is made with: coterie"),
         (["ann", "--backbone", "dodle"], "did you mean 'doodle'?"),
         (
             ["ann", "--buckets"],

@@ -11,17 +11,19 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DiffusionPipeline
 from peft import PeftModel
+from safetensors.torch import save_file
 
 from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
 from coterie.bank.fit import FitJob, fit
-from coterie.core.adapter import Adapter
+from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.core.errors import UserError
 from coterie.core.work import Fit
+from coterie.models import pipeline_files
 from coterie.models.adapter_files import adaptable, by_component, read_file, written
 from coterie.models.backbones.pipeline import Named, Pipeline, PipelineSettings
 from coterie.models.peft_files import peft_files
-from coterie.models.pipeline_files import quiet
+from coterie.models.pipeline_files import is_adapter_file, quiet
 from coterie.models.targets import layout_of
 
 FAMILIES = ("stable_diffusion", "stable_diffusion_xl", "pixart", "stable_diffusion_3", "flux")
@@ -249,6 +251,47 @@ class TestRefusals:
     def test_a_side_that_does_not_divide(self, saved: dict[str, Path]) -> None:
         with pytest.raises(UserError, match=r"backbone\.side: 30 is no multiple of 4"):
             PipelineSettings(str(saved["pixart"]), side=30).load(torch.float32, 0)
+
+    @pytest.mark.parametrize("layout", ["kohya", "comfy", "diffusers", "peft"])
+    def test_a_lora_is_named_as_one_and_as_what_to_do_with_it(self, tmp_path: Path, layout: str) -> None:
+        part = LowRank("down_blocks.0.attentions.0.proj_in", 4, 4, 2, 1.0)
+        adapter = Layout("c0ffee", (part,)).start(0)
+        path = tmp_path / "her lora"
+        if layout == "peft":
+            path.mkdir()
+            for name, data in peft_files(adapter).items():
+                (path / name).write_bytes(data)
+        else:
+            path = path.with_suffix(".safetensors")
+            path.write_bytes(written(adapter, layout))
+        with pytest.raises(UserError) as told:
+            PipelineSettings(str(path)).load(torch.float32, 0)
+        assert str(told.value).startswith(f"backbone.path: {path}: is a LoRA f")
+        assert f"coterie import '{path}' --backbone MODEL --out FOLDER" in str(told.value)
+        assert "\n" not in str(told.value)
+
+    def test_a_checkpoint_is_not_taken_for_a_lora(self, checkpoint: Path, tmp_path: Path) -> None:
+        assert not is_adapter_file(str(checkpoint))
+        save_file({"x.alpha": torch.ones(1)}, tmp_path / "x.safetensors")
+        assert not is_adapter_file(str(tmp_path / "x.safetensors"))
+
+    def test_a_path_that_leads_nowhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for path in (str(tmp_path / "none"), "models/my/sdxl"):
+            with pytest.raises(UserError, match=r"no such folder; wanted a folder, a \.safetensors file or an id"):
+                PipelineSettings(path).load(torch.float32, 0)
+        with pytest.raises(UserError, match="not in this machine's cache, and the hub cannot be reached"):
+            PipelineSettings("owner/name").load(torch.float32, 0)
+        monkeypatch.setattr(pipeline_files, "is_kept", lambda *words: True)
+        asked: dict[str, Any] = {}
+
+        def load_config(path: str, **more: Any) -> dict[str, Any]:
+            asked.update(more)
+            return {"_class_name": "KandinskyPipeline"}
+
+        monkeypatch.setattr("diffusers.DiffusionPipeline.load_config", load_config)
+        with pytest.raises(UserError, match="KandinskyPipeline"):
+            PipelineSettings("owner/name").load(torch.float32, 0)
+        assert asked == {"local_files_only": True}
 
     def test_missing_weights(self, saved: dict[str, Path], tmp_path: Path) -> None:
         import shutil

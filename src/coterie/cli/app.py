@@ -70,6 +70,7 @@ def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_jso
     with listener(as_json) as heard:
         # Importing torch takes seconds, in which something should be seen already.
         from coterie.report import make_report
+        from coterie.runs.exchange import export_command
         from coterie.runs.folder import open_run, place_for
         from coterie.runs.run import resume as go_on
         from coterie.runs.run import start
@@ -86,6 +87,8 @@ def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_jso
         except Halted as stop:
             raise UserError(f"{stop}; finished rounds are saved, go on with: coterie run --resume {path}") from stop
         heard.tell("report", path=str(make_report(path)))
+        if command := export_command(path):
+            heard.tell("next", command=command)
 
 
 Folders = Annotated[
@@ -283,6 +286,8 @@ def import_file(
         got, where = import_adapter(file, backbone_named(backbone or "doodle"), out, allow_unmatched), str(out)
     layout = got.adapter.layout
     typer.echo(f"{where}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
+    if got.assumed:
+        typer.echo(f"no alpha in the file for {got.assumed} of the layers: taken as the rank, a scale of 1")
     if got.unmatched:
         typer.echo(f"left out, of no layer of the backbone: {', '.join(got.unmatched)}")
     if got.stripped:

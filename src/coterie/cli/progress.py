@@ -157,14 +157,16 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         return f"{control}done in {_clock(fields['seconds'])}{used}"
     if event == "report":
         return f"report: {fields['path']}"
+    if event == "next":
+        return f"to use an adapter elsewhere: {fields['command']}"
     return ""
 
 
 def people_sentence(fields: dict[str, Any]) -> str:
     """How many pictures there are, and which of them or of their owners will be missing somewhere."""
-    said = (
-        f"{fields['clients']} {fields['who']}, {fields['train']} pictures to learn from, {fields['held_out']} held out"
-    )
+    count, who = fields["clients"], fields["who"]
+    who = {"folders": "folder", "people": "person"}.get(who, who) if count == 1 else who
+    said = f"{count} {who}, {fields['train']} pictures to learn from, {fields['held_out']} held out"
     if fields["skipped"]:
         some = "; ".join(f"{name}: {reason}" for name, reason in fields["skipped"][:MOST_NAMED])
         more = len(fields["skipped"]) - MOST_NAMED
@@ -173,7 +175,7 @@ def people_sentence(fields: dict[str, Any]) -> str:
         some = ", ".join(fields["unscored"][:MOST_NAMED])
         more = len(fields["unscored"]) - MOST_NAMED
         said += f"; not scored, as no picture is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
-    return said
+    return "".join([said, *(f"\n      hint: {hint}" for hint in fields["hints"])])
 
 
 def round_name(number: int) -> str:

@@ -40,6 +40,9 @@ def print_details(details: Mapping[str, Any], format: str) -> None:
         print()
         columns = [key for key in details["people"][0] if any(row[key] is not None for row in details["people"])]
         print_rows([{key: row[key] for key in columns} for row in details["people"]], "table", "")
+    brought = [row["person"] for row in details["people"] if row["keeps"] == "imported"]
+    if brought:
+        print(f"\nimported after the run and not measured: {', '.join(brought)}; their numbers are of what was trained")
 
 
 def print_check(checked: Checked, format: str) -> None:

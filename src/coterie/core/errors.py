@@ -16,6 +16,10 @@ class Halted(UserError):
     """The machine stopped the run, as a full disk does; finished rounds are saved. The command adds how to go on."""
 
 
+class OtherModel(UserError):
+    """An adapter that was made for another model than it is read for; the command adds how to name the right one."""
+
+
 class Interrupted(UserError):
     """The user stopped the run; finished work is saved and the message says how to go on."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import warnings
 from collections.abc import Iterable, Mapping
@@ -16,7 +18,7 @@ from coterie.core.errors import UserError
 from coterie.data.buckets import Cut, size_for, square_of
 from coterie.data.table import Pictures, Pixels, Skipped, Table, collected
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "HEIF", "JPEG2000", "TGA", "ICO")
 """What is opened. Pillow knows more, and some of it runs other programs on the file, as PostScript does."""
 
 MOST_PIXELS = 64_000_000
@@ -24,6 +26,9 @@ PIXELS_PER_BYTE = 3000
 """A file that claims more pixels than these, and more than a million, is a blank page or a trap for the memory."""
 
 NO_CAPTION = "no caption"
+UNKNOWN = "not a picture that can be read"
+HEIC = "HEIC; save it as JPEG or PNG, or let it be read: pip install pillow-heif"
+AVIF = "AVIF, which Pillow reads from 11.3 on: pip install -U pillow, or save it as JPEG or PNG"
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,13 @@ class Unreadable(Exception):
 
 
 def endings() -> frozenset[str]:
-    """Endings of picture files, with dots, in lower case; HEIC among them, so that it is named when it is skipped."""
-    Image.init()
+    """Endings of picture files, with dots, in lower case.
+
+    HEIC and AVIF are among them where they cannot be read too, so that they are named when they are skipped.
+    """
+    _init()
     known = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS and kind in Image.OPEN}
-    return frozenset(known | {".heic", ".heif"})
+    return frozenset(known | {".heic", ".heif", ".hif", ".avif"})
 
 
 def decode(image: bytes, cut: Cut) -> Pixels:
@@ -65,7 +73,7 @@ def decode(image: bytes, cut: Cut) -> Pixels:
     Raises:
         Unreadable: if the bytes are no picture, are cut short, or would unpack to a huge one.
     """
-    Image.init()
+    _init()
     try:
         with warnings.catch_warnings():
             # A few kilobytes can unpack to gigabytes: Pillow only warns of that, and here it is a reason to skip.
@@ -80,8 +88,7 @@ def decode(image: bytes, cut: Cut) -> Pixels:
     except Unreadable:
         raise
     except UnidentifiedImageError:
-        heic = image[4:8] == b"ftyp" and image[8:12] in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")
-        raise Unreadable("HEIC; save it as JPEG or PNG" if heic else "not a picture that can be read") from None
+        raise Unreadable(_unknown(image)) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise Unreadable("too many pixels") from None
     except Exception as err:  # decoders of a dozen formats raise anything from SyntaxError to struct.error
@@ -111,9 +118,10 @@ def gather(rows: Iterable[Row], cut: Cut, caption: str = "") -> Table:
                 raise Unreadable("no picture")
             if not row.image:
                 raise Unreadable("an empty file")
+            picture = decode(row.image, cut)  # before the caption is asked for: without one, a HEIC file is still named
             if not text:
                 raise Unreadable(NO_CAPTION)
-            pixels.append(decode(row.image, cut))
+            pixels.append(picture)
             kept.append((text, row.columns))
         except Unreadable as reason:
             skipped.append(Skipped(row.name, str(reason)))
@@ -141,6 +149,27 @@ def require_some(table: Table, where: str) -> Table:
     first = f": {table.skipped[0].name}: {table.skipped[0].reason}" if table.skipped else ""
     help = "; give one for all: caption = 'a drawing'" if first.endswith(NO_CAPTION) else ""
     raise UserError(f"{where}: none of its {len(table.skipped)} rows can be used{first}{help}")
+
+
+@functools.cache
+def _init() -> None:
+    """Makes Pillow load its readers of formats, and the one of HEIC where its package is installed."""
+    Image.init()
+    with contextlib.suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+
+
+def _unknown(image: bytes) -> str:
+    """What is said of a file that no reader knows; phones write formats that need a package of their own."""
+    brands = set()
+    if image[4:8] == b"ftyp":  # the box that HEIC, AVIF and films begin with
+        end = min(int.from_bytes(image[:4]), 256)
+        brands = {image[8:12], *(image[start : start + 4] for start in range(16, end, 4))}
+    if brands & {b"avif", b"avis"}:
+        return AVIF
+    return HEIC if brands & {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"mif1", b"msf1"} else UNKNOWN
 
 
 def _one_line(text: str) -> str:

@@ -39,8 +39,8 @@ def sheet(table: Table) -> bytes:
     for number, (name, rows) in enumerate(shown):
         top = 12 + number * height
         train, held_out = _parted(table, rows)
-        pen.text((12, top), _heading(name, len(train), len(held_out)), INK, bold)
         few = train[: TRAIN if held_out else TRAIN + HELD_OUT] + held_out[: TRAIN + HELD_OUT - min(len(train), TRAIN)]
+        pen.text((12, top), _heading(name, len(train), len(held_out), len(few)), INK, bold)
         for place, row in enumerate(few):
             left, upper = 12 + place * CELL, top + LINE + 10
             tile = _tile(table.pixels[row])
@@ -64,9 +64,10 @@ def _parted(table: Table, rows: Sequence[int]) -> tuple[list[int], list[int]]:
     return train, [row for row in rows if split is not None and split[row] != "train"]
 
 
-def _heading(name: str, train: int, held_out: int) -> str:
+def _heading(name: str, train: int, held_out: int, shown: int) -> str:
     counted = f"{train} to learn from, {held_out} held out" if held_out else f"{train} pictures"
-    return f"{name or 'all'}:  {counted}"
+    hidden = train + held_out - shown
+    return f"{name or 'all'}:  {counted}" + (f"; {hidden} more not shown" if hidden else "")
 
 
 def _tile(pixels: Pixels) -> Image.Image:

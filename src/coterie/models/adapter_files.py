@@ -18,9 +18,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
-from coterie.core.errors import UserError
+from coterie.core.errors import OtherModel, UserError
 from coterie.models.packed import is_linear
-from coterie.models.safetensors_files import one_line, read_tensors
+from coterie.models.safetensors_files import CONVERT, one_line, read_tensors
 from coterie.models.shelves import LAYOUTS, Keys
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -48,12 +48,14 @@ class Imported:
         layout: name of the layout that the file is written in.
         unmatched: keys that are of no layer, where they were allowed.
         stripped: names of header fields that were left behind, because they may say something about a person.
+        assumed: layers whose alpha is said nowhere; it was taken as their rank, so that they count fully.
     """
 
     adapter: Adapter
     layout: str
     unmatched: tuple[str, ...]
     stripped: tuple[str, ...]
+    assumed: int = 0
 
 
 def adaptable(network: nn.Module) -> dict[str, Shape]:
@@ -101,26 +103,27 @@ def read_file(
     tensors, meta = read_tensors(path)
     named = meta.get("backbone")
     if named is not None and named != backbone:
-        raise UserError(
+        raise OtherModel(
             f"{path}: the adapter belongs to another backbone: its digest is {one_line(named)}, wanted {backbone}"
         )
     layout, matched = _matched(path, tensors, layers, component)
     used = {key for keys in matched.values() for key in keys if key}
     unmatched = tuple(sorted(set(tensors) - used))
     if unmatched and not allow_unmatched:
-        raise UserError(
+        raise OtherModel(
             f"{path}: {len(unmatched)} of {len(tensors)} tensors are of no layer of this backbone, like "
-            f"{one_line(unmatched[0])}; is it for another model?"
+            f"{one_line(unmatched[0])}"
         )
-    parts, pieces = [], []
+    parts, pieces, assumed = [], [], 0
     for name, (owner, inside) in owners(layers, component).items():
         if name in matched:
             alphas = _alphas(config, meta, owner.removesuffix("_1"))
             part, piece = _factors(path, name, inside, layers[name], matched[name], tensors, alphas)
             parts.append(part)
             pieces.append(piece)
+            assumed += not matched[name].alpha and not {"lora_alpha", "alpha_pattern"} & set(alphas)
     adapter = build(Layout(backbone, tuple(parts)), pieces)
-    return Imported(adapter, layout, unmatched, tuple(sorted(map(one_line, set(meta) - set(HARMLESS)))))
+    return Imported(adapter, layout, unmatched, tuple(sorted(map(one_line, set(meta) - set(HARMLESS)))), assumed)
 
 
 def by_component(adapter: Adapter, component: str) -> dict[str, Adapter]:
@@ -200,7 +203,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], Path]:
     if path.suffix in PICKLED:
         raise UserError(
             f"{path}: a {path.suffix} file can run code when it is opened, so it is not; convert it where it came "
-            "from, with safetensors.torch.save_file(torch.load(FILE, weights_only=True), OUT)"
+            f"from, with {CONVERT}"
         )
     beside = path.parent / "adapter_config.json"
     if path.name != "adapter_model.safetensors" or not beside.is_file():
@@ -243,7 +246,7 @@ def _matched(
         one_line(min(tensors, default="nothing")),
         LAYOUTS["kohya"]().keys(component, next(iter(layers)))[0].a,
     )
-    raise UserError(
+    raise OtherModel(
         f"{path}: none of its {len(tensors)} tensors is of a layer of this backbone; it has {example}, wanted keys "
         f"like {wanted}"
     )
@@ -283,7 +286,7 @@ def _factors(
         raise UserError(f"{path}: {keys.a}: a rank of 0 makes it no adapter at all")
     fits = (b.shape[0], a[0].numel(), b[0].numel()) == (shape.out, shape.columns, rank)
     if not fits or (a.dim() == 4 and tuple(a.shape[2:]) != (shape.kernel or (1, 1))):
-        raise UserError(
+        raise OtherModel(
             f"{path}: {keys.a}: {tuple(b.shape)} times {tuple(a.shape)} does not fit {name}, which has {shape.out} x "
             f"{shape.columns} numbers"
         )

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
-from coterie.core.errors import UserError
+from coterie.core.errors import OtherModel, UserError
 from coterie.models.safetensors_files import one_line, read_tensors
 
 _PREFIX = "base_model.model."
@@ -81,7 +81,7 @@ def read_peft(folder: Path, backbone: str | None = None) -> Adapter:
         raise UserError(f"{path}: not an adapter that can be read: {one_line(str(error))}") from error
     found = meta.get("backbone")
     if backbone is not None and found != backbone:
-        raise UserError(
+        raise OtherModel(
             f"{path}: the adapter belongs to another backbone: its digest is {one_line(str(found))}, wanted {backbone}"
         )
     parts, pieces = [], []

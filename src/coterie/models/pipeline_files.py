@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +15,13 @@ from typing import Any
 import torch
 
 from coterie.core.errors import UserError
+from coterie.core.hub import hub_is_away, is_id, is_kept
 from coterie.models.shelves import FAMILIES, Family
 
 PICKLED = (".ckpt", ".pt", ".bin", ".pth")
+INDEX = "model_index.json"
+ADAPTER_MARKS = ("lora_", ".lora.", "hada_", "lokr_")  # one of them is in nearly every key of an adapter file
+ADAPTER_FILES = ("adapter_config.json", "pytorch_lora_weights.safetensors")  # of folders by PEFT and by diffusers
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,12 @@ class Source:
             )
         absent = {without: None} if without else {}
         try:
+            # first of all: to import the libraries takes seconds
+            kept_only = not self._is_file and self._require_something()
             with quiet():
-                if self.path.endswith(".safetensors"):
+                if self._is_file:
                     return self._single(dtype, absent)
-                return self._folder(dtype, absent)
+                return self._folder(dtype, absent, kept_only)
         except UserError:
             raise
         except Exception as error:  # a hub, a file system, two libraries, foreign settings: anything can be raised
@@ -60,12 +67,38 @@ class Source:
     def _is_file(self) -> bool:
         return self.path.endswith(".safetensors")
 
-    def _folder(self, dtype: torch.dtype, absent: dict[str, None]) -> tuple[Any, Family]:
+    def _require_something(self) -> bool:
+        """Whether the hub's cache on this machine is all that there is, where the path is an id.
+
+        Raises:
+            UserError: if the path leads nowhere.
+        """
+        folder = Path(self.path)
+        if folder.is_dir():
+            if (folder / INDEX).is_file():
+                return False
+            if any((folder / name).is_file() for name in ADAPTER_FILES):
+                raise UserError(no_model(self.path, "folder"))
+            raise UserError(f"backbone.path: {self.path}: no {INDEX} is here; wanted a pipeline of diffusers")
+        if folder.exists() or not is_id(self.path):
+            what = "is no folder" if folder.exists() else "no such folder"
+            raise UserError(
+                f"backbone.path: {self.path}: {what}; wanted a folder, a .safetensors file or an id of the hub"
+            )
+        if not hub_is_away():
+            return False
+        if not is_kept(self.path, INDEX, self.revision):
+            raise UserError(
+                f"backbone.path: {self.path}: no such folder; as an id of the hub it is not in this machine's cache, "
+                "and the hub cannot be reached"
+            )
+        return True
+
+    def _folder(self, dtype: torch.dtype, absent: dict[str, None], kept_only: bool) -> tuple[Any, Family]:
         from diffusers import DiffusionPipeline
 
-        if Path(self.path).is_dir() and not (Path(self.path) / "model_index.json").is_file():
-            raise UserError(f"backbone.path: {self.path}: no model_index.json is here; wanted a pipeline of diffusers")
-        more = {key: value for key in ("revision", "variant") if (value := getattr(self, key))}
+        more: dict[str, Any] = {key: value for key in ("revision", "variant") if (value := getattr(self, key))}
+        more |= {"local_files_only": True} if kept_only else {}
         index = DiffusionPipeline.load_config(self.path, **more)
         family = family_of(str(index.get("_class_name")), self.path)
         types = {"vae": torch.float32, "default": dtype}
@@ -80,10 +113,13 @@ class Source:
 
         if not Path(self.path).is_file():
             raise UserError(f"backbone.path: {self.path}: no such file")
+        if is_adapter_file(self.path):
+            raise UserError(no_model(self.path, "file"))
         beside = Path(self.path).with_suffix("")
         config = self.config or (str(beside) if beside.is_dir() else "")
         if config:
-            kind = str(diffusers.DiffusionPipeline.load_config(config).get("_class_name"))
+            index = diffusers.DiffusionPipeline.load_config(config, local_files_only=True)
+            kind = str(index.get("_class_name"))
         else:
             kind, config = known_checkpoint(self.path)
         family = family_of(kind, self.path)
@@ -112,6 +148,24 @@ def family_of(pipeline: str, path: str) -> Family:
         known |= dict.fromkeys(family.pipelines, name)
     raise UserError(
         f"backbone.path: {path}: it is a {pipeline}, which no family here knows; there are: {', '.join(known)}"
+    )
+
+
+def is_adapter_file(path: str) -> bool:
+    """Whether a safetensors file holds an adapter, told by the names of its tensors."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if not name.endswith(".alpha")]  # noqa: SIM118 - it has no iterator
+    marked = [name for name in names if any(mark in name for mark in ADAPTER_MARKS)]
+    return len(marked) > len(names) / 2
+
+
+def no_model(path: str, what: str) -> str:
+    """The complaint about an adapter where a model is wanted."""
+    return (
+        f"backbone.path: {path}: is a LoRA {what}, not a model; name the model that it was trained on, and take the "
+        f"{what} in with: coterie import {shlex.quote(path)} --backbone MODEL --out FOLDER"
     )
 
 

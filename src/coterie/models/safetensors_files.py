@@ -17,6 +17,8 @@ from torch import Tensor
 from coterie.core.errors import UserError
 
 LARGEST_HEADER = 2**20
+PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # zip archives and bare pickles
+CONVERT = "safetensors.torch.save_file(torch.load(FILE, weights_only=True), OUT)"
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -33,6 +35,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 raise UserError(f"{path}: not a safetensors file: it has only {len(start)} bytes")
             (length,) = struct.unpack("<Q", start)
             if length > min(LARGEST_HEADER, size - 8):
+                if start.startswith(PICKLES):
+                    raise UserError(
+                        f"{path}: this is a file of torch.save, whatever its name; such a file can run code when it is "
+                        f"opened, so it is not; convert it where it came from, with {CONVERT}"
+                    )
                 raise UserError(
                     f"{path}: not a safetensors file that can be read: its header would have {length:,} bytes, the "
                     f"file has {size:,} and at most {LARGEST_HEADER:,} are taken"

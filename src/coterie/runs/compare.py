@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from coterie.core.errors import UserError
+from coterie.core.place import Place
 from coterie.core.shelf import shelf_name
 from coterie.evals.paired import paired
 from coterie.runs.folder import open_run
 from coterie.runs.losses import mean_losses, own_losses
+from coterie.runs.places import Move, moved
 from coterie.runs.recipe import Recipe, as_plain, deciding, read_recipe
 from coterie.wire.meter import Meter
 
 SEED = 0  # of the bootstrap
 TOLD = ("data.prompt", "data.wish", "data.truth_column")  # keys of the data that change no picture
+UNMEASURED = (*TOLD, "evaluation.every", "evaluation.copies", "backbone.checkpointing")
 SAME = 1e-3  # of a loss: what one machine may differ from another
 
 
@@ -113,7 +116,11 @@ def difference(first: Side, second: Side) -> str:
     """
     assert first.results is not None
     assert second.results is not None
-    rows = differing({"a": measured(first.recipe), "b": measured(second.recipe)})
+    alike = _told(first.recipe) == _told(second.recipe)
+    # Where both are told the same, the bare backbone's losses (below) say whether the pictures are the same, wherever
+    # they lie. Else only the names of their files and folders can.
+    place = nowhere if alike else last_name
+    rows = differing({"a": measured(first.recipe, place), "b": measured(second.recipe, place)})
     if rows:
         return "; ".join(f"{row['key']} is {_short(row['a'])} and {_short(row['b'])}" for row in rows)
     if first.results["backbone_digest"] != second.results["backbone_digest"]:
@@ -123,18 +130,33 @@ def difference(first: Side, second: Side) -> str:
     one, other = own_losses(first.results), own_losses(second.results)
     if not one or one.keys() != other.keys():
         return "nobody has held-out pictures" if not one and not other else "not the same people have held-out pictures"
-    if _told(first.recipe) == _told(second.recipe):
-        moved = [c for c in one if not math.isclose(one[c].bare, other[c].bare, rel_tol=SAME)]
-        if moved:
-            return f"the bare backbone's loss on the pictures of {moved[0]} differs, so the pictures do"
+    if alike:
+        unlike = [c for c in one if not math.isclose(one[c].bare, other[c].bare, rel_tol=SAME)]
+        if unlike:
+            return f"the bare backbone's loss on the pictures of {unlike[0]} differs, so the pictures do"
     return ""
 
 
-def measured(recipe: Recipe) -> dict[str, Any]:
-    """The keys that decide what losses are measured on."""
-    plain = flattened({key: as_plain(recipe)[key] for key in ("seed", "data", "backbone", "evaluation")})
-    told = (*TOLD, "evaluation.every", "evaluation.copies")
-    return {key: value for key, value in plain.items() if key not in told}
+def measured(recipe: Recipe, place: Move) -> dict[str, Any]:
+    """The keys that decide what losses are measured on.
+
+    Args:
+        recipe: of a finished run.
+        place: what stands for the path of a file or folder, which is another on every machine.
+    """
+    plain = moved(as_plain(recipe), Recipe, place)
+    deciding_keys = flattened({key: plain[key] for key in ("seed", "data", "backbone", "evaluation")})
+    return {key: value for key, value in deciding_keys.items() if key not in UNMEASURED}
+
+
+def nowhere(text: str, place: Place) -> str:
+    """A path or an id of a hub left out."""
+    return ""
+
+
+def last_name(text: str, place: Place) -> str:
+    """A path by what its file or folder is called, an id of a hub by what is behind its owner."""
+    return Path(text).name
 
 
 def _told(recipe: Recipe) -> tuple[Any, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from coterie.core.errors import UserError, nearest
+from coterie.core.errors import OtherModel, UserError, nearest
+from coterie.data.sources.folders import Folders
 from coterie.engines.disk import write_bytes
 from coterie.models.adapter_files import Imported, adaptable, by_component, read_file, written
 from coterie.models.backbone import Backbone
@@ -17,6 +20,8 @@ from coterie.models.shelves import BACKBONES, LAYOUTS
 from coterie.runs.folder import open_run
 from coterie.runs.generate import adapter_folders, kept_at
 from coterie.runs.recipe import read_recipe
+
+NAME_IT = "if it was made for another model, name that with --backbone"
 
 
 def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
@@ -70,7 +75,8 @@ def import_adapter(path: Path, backbone: Mapping[str, Any], out: Path, allow_unm
         UserError: see ``read_file``.
     """
     loaded = BACKBONES.build(dict(backbone), "--backbone").load(torch.float32, 32)
-    return _written(path, loaded, out, allow_unmatched)
+    with named_in_hindsight(NAME_IT):
+        return _written(path, loaded, out, allow_unmatched)
 
 
 def import_into(
@@ -111,7 +117,18 @@ def import_into(
     if loaded.digest != results["backbone_digest"]:
         wanted = results["backbone_digest"]
         raise UserError(f"--backbone: its digest is {loaded.digest}; the adapters of {run} are for {wanted}")
-    return _written(path, loaded, folder.site(client) / "adapters" / "imported", allow_unmatched)
+    hint = f"people of {run} can only keep adapters of its own backbone; of another: --backbone MODEL --out FOLDER"
+    with named_in_hindsight(hint):
+        return _written(path, loaded, folder.site(client) / "adapters" / "imported", allow_unmatched)
+
+
+@contextlib.contextmanager
+def named_in_hindsight(hint: str) -> Iterator[None]:
+    """Adds to the complaint about an adapter of another model what would be right."""
+    try:
+        yield
+    except OtherModel as error:
+        raise UserError(f"{error}; {hint}") from error
 
 
 def _written(path: Path, backbone: Backbone, out: Path, allow_unmatched: bool) -> Imported:
@@ -119,6 +136,17 @@ def _written(path: Path, backbone: Backbone, out: Path, allow_unmatched: bool) -
     for file, data in peft_files(got.adapter).items():
         write_bytes(out / file, data)
     return got
+
+
+def export_command(run: Path) -> str:
+    """How the first LoRA of a run of somebody's folders is taken along; nothing for other runs, and without a LoRA."""
+    folder = open_run(run)
+    recipe = read_recipe(folder.server / "recipe.toml")
+    names = [name for name, where in adapter_folders(folder).items() if folder.server not in where.parents]
+    if not names or not isinstance(recipe.data.source, Folders):
+        return ""
+    words = ["coterie", "export", str(run), names[0], "--format", "kohya", "--out", f"{names[0]}.safetensors"]
+    return shlex.join(words)
 
 
 def backbone_named(text: str) -> dict[str, Any]:

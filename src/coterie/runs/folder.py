@@ -58,6 +58,7 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self.unlock()
             raise UserError(f"{self.path}: another process is running this; wait for it or choose --out DIR") from error
 
     def unlock(self) -> None:
@@ -83,6 +84,11 @@ class RunFolder:
             return None
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read: {error}") from error
+
+    @property
+    def has_finished_work(self) -> bool:
+        """Whether there is anything that a run could go on from."""
+        return bool(self._checkpoints()) or (self.server / "results.json").exists()
 
     def next_attempt(self, at_least: int) -> int:
         """A number that no attempt of this run ever had, written down before anything is sent under it."""

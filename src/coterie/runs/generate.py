@@ -84,7 +84,8 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
     """``n`` pictures ``(n, side, side, 3)``, and what a file should say of them: which backbone and adapters made them.
 
     Raises:
-        UserError: if the run has no such adapter, the mix cannot be read, or the adapter is of another backbone.
+        UserError: if the prompt is empty, the run has no such adapter, the mix cannot be read, or an adapter is of
+            another backbone.
     """
     from coterie.bank.bank import MOST_ROWS, Bank
     from coterie.bank.denoise import Request, sample
@@ -92,6 +93,8 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
 
     folder = open_run(path)
     recipe = read_recipe(folder.server / "recipe.toml")
+    if not wanted.prompt.strip():
+        raise UserError("--prompt: it is empty; wanted what to draw, like --prompt 'a red cup'")
     names = _names(wanted)
     backbone = load_backbone(recipe)
     mix = tuple((adapter_of(folder, name, backbone.digest), weight) for name, weight in names)

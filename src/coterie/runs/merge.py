@@ -22,6 +22,7 @@ from coterie.models.peft_files import peft_files
 from coterie.models.png import png_bytes, sheet
 from coterie.models.shelves import BACKBONES
 from coterie.runs.alike import aligned, at_rank, largest_rank
+from coterie.runs.exchange import NAME_IT, named_in_hindsight
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def merge_files(
         )
     loaded = BACKBONES.build(dict(backbone), "--backbone").load(torch.float32, 32)
     layers = adaptable(loaded.network)
-    found = [read_file(path, layers, loaded.digest, loaded.component).adapter for path in files]
+    with named_in_hindsight(NAME_IT):
+        found = [read_file(path, layers, loaded.digest, loaded.component).adapter for path in files]
     same_layers = [aligned(adapter, found, layers) for adapter in found]
     ranks = tuple(map(largest_rank, found))
     if density is not None and rule != "ties":

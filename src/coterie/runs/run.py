@@ -7,9 +7,10 @@ import platform
 import re
 import resource
 import secrets
+import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -19,15 +20,15 @@ import torch
 
 from coterie.bank.memory import Plan
 from coterie.core.adapter import Adapter, Layout, require_same_layout
-from coterie.core.errors import UserError
+from coterie.core.errors import Halted, UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
 from coterie.data.population import Population
-from coterie.data.sources.folders import Folders
+from coterie.data.sources.folders import Folders, mixed_with_folders
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
-from coterie.engines.cohort import Terms
+from coterie.engines.cohort import QuorumLost, Terms
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
@@ -79,7 +80,8 @@ def start(
         What ``server/results.json`` holds.
 
     Raises:
-        UserError: for anything a user can put right.
+        UserError: for anything a user can put right. Where that is found before anything was finished, the folder is as
+            it was before, so that the same command can be given again.
     """
     folder = RunFolder(path)
     if folder.exists:
@@ -91,7 +93,7 @@ def start(
     studio = isinstance(recipe.data.source, Studio)
     table = None if studio else recipe.data.source.read(32)
     people = population_of(recipe, 32, table)
-    with contextlib.ExitStack() as stack:
+    with nothing_left_of_mistakes(folder), contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
         resolved, plan = resolve(recipe, len(people.clients), crew.plan)
         drawn = resolved.pictures.model_copy(update={"prompts": fixed_prompts(resolved, people)})
@@ -112,6 +114,33 @@ def start(
         return _go_on(resolved, path, tell, crew, beside)
 
 
+@contextlib.contextmanager
+def nothing_left_of_mistakes(folder: RunFolder) -> Iterator[None]:
+    """Removes what a new run wrote, if it ends with a mistake of the user's before any round was finished.
+
+    Such a run could not go on, for it would end there again. Of a part of the folder that lay there before, only the
+    recipe is removed: without it the folder is no run.
+    """
+    before = {entry.name for entry in folder.path.iterdir()} if folder.path.is_dir() else None
+    try:
+        yield
+    except (Halted, QuorumLost):  # with more room, or more answers, it can go on
+        raise
+    except UserError:
+        if not folder.exists or folder.has_finished_work:
+            raise
+        with contextlib.suppress(UserError):  # another process runs there meanwhile: it is not ours
+            folder.lock()
+            for name in {"server", "sites"} - (before or set()):
+                shutil.rmtree(folder.path / name, ignore_errors=True)
+            (folder.server / "recipe.toml").unlink(missing_ok=True)
+            if before is None:
+                with contextlib.suppress(OSError):  # somebody put something else there meanwhile
+                    folder.path.rmdir()
+            folder.unlock()
+        raise
+
+
 def noticed(source: Any, people: Population, skipped: Sequence[Skipped]) -> dict[str, Any]:
     """What a person should know of the pictures before anything is trained."""
     clients = people.clients
@@ -122,6 +151,7 @@ def noticed(source: Any, people: Population, skipped: Sequence[Skipped]) -> dict
         "held_out": sum(len(client.held_out) for client in clients.values()),
         "unscored": [name for name, client in clients.items() if not len(client.held_out)],
         "skipped": [[some.name, some.reason] for some in skipped],
+        "hints": mixed_with_folders(source.paths) if isinstance(source, Folders) else [],
     }
 
 

@@ -53,6 +53,8 @@ def details(path: Path) -> dict[str, Any]:
             "person": client,
             "examples": known["examples"],
             "cluster": results["clusters"].get(client),
+            # what was brought later has no numbers: those in the row are of what was trained
+            "keeps": "imported" if (folder.site(client) / "adapters" / "imported").is_dir() else None,
         }
         for test in ("own", "style"):
             base = _loss(results["history"], client, test, "base")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coterie.core.errors import UserError
+from coterie.data.sources.folders import require_no_shelves
 from coterie.runs.exchange import backbone_named
 from coterie.runs.recipe import Recipe, lay_over, make_recipe, setting
 
@@ -31,10 +32,11 @@ def training_recipe(
         buckets: whether pictures keep about their shapes, instead of being cut square.
 
     Raises:
-        UserError: if a number is out of range or a setting is none.
+        UserError: if a number is out of range, a setting is none, or a folder holds nothing but folders of pictures.
     """
     if steps < 1:
         raise UserError(f"--steps: {steps} steps train nothing; wanted at least 1")
+    require_no_shelves(folders)
     rounds = min(ROUNDS, steps)
     fit = {"steps": -(-steps // rounds), "batch": batch, "rate": 1e-3}
     plain: dict[str, Any] = {
@@ -66,16 +68,21 @@ def trigger_words(given: Sequence[str], folders: Sequence[Path]) -> dict[str, st
     """Triggers by folder from ``NAME=WORD`` and, for all that have none, a bare ``WORD``.
 
     Raises:
-        UserError: if there are two bare words.
+        UserError: if there are two bare words, or a word cannot be seen.
     """
     words: dict[str, str] = {}
+    for item in given:
+        word = item.partition("=")[2] if "=" in item else item
+        if not word.strip() or not word.isprintable():
+            why = "has characters that cannot be printed" if word.strip() else "is empty"
+            raise UserError(f"--trigger {item!r}: the word {why}; wanted WORD or NAME=WORD, like ann=sks")
     bare = [item for item in given if "=" not in item]
     if len(bare) > 1:
         raise UserError(f"--trigger {bare[1]}: only one word can be for all folders; wanted NAME=WORD")
     for word in bare:
-        words = {folder.resolve().name: word for folder in folders}
+        words = {folder.resolve().name: word.strip() for folder in folders}
     for item in given:
         name, sign, word = item.partition("=")
         if sign:
-            words[name] = word
+            words[name] = word.strip()
     return words

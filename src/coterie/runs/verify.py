@@ -19,6 +19,7 @@ from coterie.models.adapter_files import adaptable, read_file, written
 from coterie.models.backbone import Backbone
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.shelves import LAYOUTS
+from coterie.runs.exchange import named_in_hindsight
 from coterie.runs.folder import open_run
 from coterie.runs.generate import adapter_folders
 from coterie.runs.recipe import read_recipe
@@ -60,7 +61,8 @@ def verify(run: Path, name: str) -> tuple[float, list[Check]]:
     ):  # elsewhere adapters stand beside whatever weights; nothing can be merged into packed ones
         whole = replace(whole, quantise="none")
     backbone = whole.load(torch.float32, recipe.engine.tokens or 32)
-    adapter = read_peft(found[name], backbone.digest)
+    with named_in_hindsight(f"of a run this is the backbone that {folder.server / 'recipe.toml'} names"):
+        adapter = read_peft(found[name], backbone.digest)
     layers = adaptable(backbone.network)
     base, trained = _losses(backbone, None), _losses(backbone, adapter)
     effect = float((trained - base).abs().max())

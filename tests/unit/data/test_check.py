@@ -1,8 +1,9 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from coterie.data.check import check, distances
 from coterie.data.population import ClientData, Population, as_table, mirrored
@@ -83,7 +84,7 @@ def test_mirrored_pictures_count_once_more_and_held_out_ones_stay(people):
         assert (twice.clients[name].held_out.pixels == data.held_out.pixels).all()
 
 
-def test_the_sheet_has_a_row_for_each_client(people):
+def test_the_sheet_has_a_row_for_each_client_and_counts_what_it_does_not_show(people, monkeypatch):
     two = Image.open(io.BytesIO(sheet(as_table(people))))
     one = Image.open(io.BytesIO(sheet(people.clients["ann"].train)))
     assert two.height > one.height
@@ -95,6 +96,18 @@ def test_the_sheet_has_a_row_for_each_client(people):
         if (drawn[y : y + 96, x : x + 96].shape == tile.shape) and (drawn[y : y + 96, x : x + 96] == tile).all()
     ]
     assert len(found) == 2  # ann's cup, and bo's, which is the same picture
+    headings = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda pen, at, words, *rest: headings.append(words))
+    many = people.clients["ann"].train.take([0] * 25)
+    split = replace(many, columns={"split": ("train",) * 21 + ("test",) * 4})
+    for table in (many, split, many.take(range(10))):
+        sheet(table)
+    assert [words for words in headings if words.startswith("all:")] == [
+        "all:  25 pictures; 15 more not shown",
+        "all:  21 to learn from, 4 held out; 15 more not shown",
+        "all:  10 pictures",
+    ]
+    monkeypatch.undo()
     long = Table(people.clients["ann"].train.pixels, ("word " * 200, "unbroken" * 50))
     assert Image.open(io.BytesIO(sheet(long))).size == one.size
     assert sheet(Table(np.zeros((0, 8, 8, 3), np.uint8), ()))

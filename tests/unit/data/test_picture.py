@@ -2,13 +2,17 @@
 
 import io
 import struct
+import sys
+import types
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from coterie.data.picture import NO_CAPTION, Row, Unreadable, decode, endings, gather
+from coterie.data.picture import NO_CAPTION, Row, Unreadable, _init, decode, endings, gather
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 
 def file(picture, format="PNG", **options):
@@ -123,8 +127,40 @@ def test_programs_and_telephones_are_named():
     with pytest.raises(Unreadable, match="not a picture that can be read"):
         decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", 8)
     with pytest.raises(Unreadable, match="HEIC; save it as JPEG or PNG"):
-        decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 8)
-    assert {".jpg", ".png", ".webp", ".heic"} <= endings()
+        decode(HEIC, 8)
+    with pytest.raises(Unreadable, match=r"AVIF, which Pillow reads from 11\.3 on"):
+        decode(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", 8)
+    for other in (b"\0\0\0\x14ftypisom\0\0\0\0mp42", b"\xff\xff\xff\xffftyp"):
+        with pytest.raises(Unreadable, match="not a picture that can be read"):
+            decode(other, 8)
+    assert {".jpg", ".png", ".webp", ".heic", ".heif", ".hif", ".avif"} <= endings()
+    bare = gather([Row("1.heic", HEIC, None, {})], 8)
+    assert bare.skipped[0].reason.startswith("HEIC; ")  # a caption would not help
+
+
+def test_heic_is_read_where_its_package_is(monkeypatch):
+    """The package is played: its opener is one that reads a PNG behind a HEIC file's first box."""
+    from PIL import PngImagePlugin
+
+    class Opener(PngImagePlugin.PngImageFile):
+        format = "HEIF"
+
+        def _open(self):
+            self.fp.read(len(HEIC))
+            super()._open()
+
+    def register_heif_opener():
+        Image.register_open("HEIF", Opener, lambda start: start[4:12] == b"ftypheic")
+
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    package = types.ModuleType("pillow_heif")
+    package.register_heif_opener = register_heif_opener
+    monkeypatch.setitem(sys.modules, "pillow_heif", package)
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(picture, "PNG")
+    monkeypatch.setattr("coterie.data.picture._init", _init.__wrapped__)  # it looks once only
+    assert near(decode(HEIC + picture.getvalue(), 8)[4, 4], (255, 0, 0))
     assert not {".eps", ".pdf", ".txt"} & endings()
 
 

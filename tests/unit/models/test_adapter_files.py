@@ -110,8 +110,24 @@ def test_kohya_without_alpha_has_one_equal_to_its_rank_and_private_fields_are_na
     save_file(rest, tmp_path / "a.safetensors", {"ss_dataset_dirs": "/home/me", "ss_tag_frequency": "{}"})
     got = read_file(tmp_path / "a.safetensors", layers, "any")
     assert {part.scale for part in got.adapter.layout.parts} == {1.0}
+    assert got.assumed == len(got.adapter.layout.parts)
     assert got.stripped == ("ss_dataset_dirs", "ss_tag_frequency")
     assert torch.allclose(got.adapter.row, adapter.row, atol=1e-2)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_is_named_under_any_ending(tmp_path, adapter, layers, zipped):
+    path = tmp_path / "innocent.safetensors"
+    torch.save(load(written(adapter, "kohya")), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match=r"innocent\.safetensors: this is a file of torch\.save.*weights_only"):
+        read_file(path, layers, "any")
+
+
+def test_an_alpha_that_is_there_is_not_assumed(tmp_path, adapter, layers):
+    for layout in ("kohya", "diffusers"):
+        path = tmp_path / f"{layout}.safetensors"
+        path.write_bytes(written(adapter, layout))
+        assert read_file(path, layers, adapter.layout.backbone).assumed == 0
 
 
 def _broken(what, tensors):

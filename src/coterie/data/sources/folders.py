@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from coterie.core.errors import UserError, nearest
 from coterie.data.buckets import Cut
 from coterie.data.shelf import SOURCES
-from coterie.data.sources.image_folder import ImageFolder
+from coterie.data.sources.image_folder import ImageFolder, folders_within
 from coterie.data.table import Skipped, Table, joined
 
 
@@ -71,3 +72,34 @@ class Folders:
             return table
         captions = tuple(c if c.startswith(trigger) else f"{trigger}, {c}" for c in table.captions)
         return Table(table.pixels, captions, table.columns, table.skipped)
+
+
+def require_no_shelves(folders: Sequence[Path]) -> None:
+    """Refuses a folder of folders: one adapter of all that lies in them is hardly what is wanted.
+
+    Raises:
+        UserError: with the command that trains an adapter of each.
+    """
+    for folder in folders:
+        inside, beside = folders_within(folder)
+        if len(inside) > 1 and not beside:
+            raise UserError(
+                f"{folder}: holds {len(inside)} folders of pictures and none of its own; an adapter for each is made "
+                f"with: coterie train {_each_in(folder)}"
+            )
+
+
+def mixed_with_folders(folders: Sequence[Path]) -> list[str]:
+    """A sentence for each folder that has pictures of its own and folders of pictures beside them."""
+    found = [(folder, folders_within(folder)) for folder in folders]
+    return [
+        f"{folder} holds {len(inside)} folder{'' if len(inside) == 1 else 's'} of pictures beside its own, and all "
+        f"teach its one adapter; each its own: coterie train {_each_in(folder)}"
+        for folder, (inside, beside) in found
+        if inside and beside
+    ]
+
+
+def _each_in(folder: Path) -> str:
+    """For a shell: the folders in a folder, without the files beside them."""
+    return f"{shlex.quote(str(folder))}/*/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from coterie.core.errors import UserError, nearest
+from coterie.core.hub import hub_is_away, is_id
 from coterie.core.place import Place
 from coterie.data.arrow_rows import columns_of, rows_of
 from coterie.data.buckets import Cut
@@ -70,7 +71,7 @@ class Hub:
         disable_progress_bar()
         set_verbosity_error()  # its five tries to reach the hub; what comes of them is one line of ours
         folder = Path(self.path)
-        if not folder.is_dir() and (folder.exists() or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", self.path)):
+        if not folder.is_dir() and (folder.exists() or not is_id(self.path)):
             what = "is a file; wanted a folder" if folder.exists() else "no such folder"
             raise UserError(f"{self.path}: {what} or an id of the hub, like owner/name")
         try:
@@ -80,7 +81,8 @@ class Hub:
                 return load_from_disk(self.path, keep_in_memory=True)
             local: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True} if folder.is_dir() else {}
             revision = None if folder.is_dir() else self.revision or None
-            return load_dataset(self.path, self.config or None, split=self.split, revision=revision, **local)
+            with contextlib.nullcontext() if folder.is_dir() or not hub_is_away() else _cache_only():
+                return load_dataset(self.path, self.config or None, split=self.split, revision=revision, **local)
         except UserError:
             raise
         except Exception as error:  # the network, the hub, and readers of a dozen formats raise what they like
@@ -90,6 +92,20 @@ class Hub:
         if self.split not in splits:
             raise UserError(f"split: {self.path} has no split {self.split!r}{nearest(self.split, splits)}")
         return splits[self.split]
+
+
+@contextlib.contextmanager
+def _cache_only() -> Iterator[None]:
+    """The libraries look into their caches only, as with ``HF_HUB_OFFLINE``, which they read when they are imported."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, config.HF_HUB_OFFLINE = before
 
 
 def is_saved(folder: Path) -> bool:

@@ -115,6 +115,18 @@ class ImageFolder:
 _CAPTION = "\0caption"  # no column of a file can have this name
 
 
+def folders_within(root: Path) -> tuple[list[Path], int]:
+    """The folders in a folder that hold pictures, and how many pictures lie beside them.
+
+    Where a list is in the folder, or all lie in ``train``, ``test`` and ``validation``, they are the folder's own.
+    """
+    pictures = _pictures(root)
+    inside = sorted({root / path.relative_to(root).parts[0] for path in pictures if path.parent != root})
+    if _parted(root, pictures) or any((root / name).is_file() for name in METADATA):
+        return [], len(pictures)
+    return inside, sum(path.parent == root for path in pictures)
+
+
 def _pictures(root: Path) -> list[Path]:
     known = endings()
     found = (path for path in root.rglob("*") if path.suffix.lower() in known and path.is_file())
