@@ -21,6 +21,7 @@ from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.keepings.ditto import Ditto
 from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, KEEPINGS
 from coterie.federation.stable import stable_ids
+from coterie.federation.wish_mode import WishMode
 
 
 class State(NamedTuple):
@@ -49,12 +50,14 @@ class Clustered:
         grouping: who belongs with whom.
         aggregator: how a group's replies become one adapter.
         keeping: what a client keeps for itself beside it.
+        wish: how an encoded wish is made coarser before a client sends it.
         fit: local training.
     """
 
     grouping: Annotated[Grouping, GROUPINGS] = Wishes()
     aggregator: Annotated[Aggregator, AGGREGATORS] = Mean()
     keeping: Annotated[Keeping, KEEPINGS] = Ditto()
+    wish: WishMode = WishMode()
     fit: Fit = Fit()
 
     async def init(self, adapter: Adapter) -> State:
@@ -63,7 +66,8 @@ class Clustered:
     async def enrol(self, state: State, newcomers: Cohort) -> State:
         if self.grouping.reads == "wishes":
             replies = await newcomers.map(self.client_wish, dict.fromkeys(newcomers))
-            state = state._replace(wishes={**state.wishes, **dict(replies.items())})
+            opened = {client: self.wish.opened(sent) for client, sent in replies.items()}
+            state = state._replace(wishes={**state.wishes, **opened})
             return self._regroup(state, state.wishes, newcomers)
         if self.grouping.reads == "adapters":  # until the first round everybody is one group
             return self._adopt(state, dict.fromkeys(newcomers, "all"), {})
