@@ -21,9 +21,9 @@ from coterie.models.encoders.public import public_texts, wish_vectors
 DRAWS = 200
 FLOORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 SUBJECTS = (
-    "A hedgehog.", "Two teapots on a shelf.", "A lighthouse at the coast.", "A violin.", "Pears in a bowl.", "An old tram.",
-    "A girl with an umbrella.", "Mountains behind a village.", "A steam train.", "A basket of eggs.", "A peacock.",
-    "Three chairs.",
+    "A hedgehog.", "Two teapots on a shelf.", "A lighthouse at the coast.", "A violin.", "Pears in a bowl.",
+    "An old tram.", "A girl with an umbrella.", "Mountains behind a village.", "A steam train.", "A basket of eggs.",
+    "A peacock.", "Three chairs.",
 )  # fmt: skip
 KINDS = ("alone", "with subject", "absent look", "subject only")
 

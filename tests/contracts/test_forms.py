@@ -21,6 +21,7 @@ SETTINGS = [
     ("clustered", {"grouping": "weights"}),
     ("clustered", {"grouping": {"name": "random", "sizes": [3, 1]}}),
     ("clustered", {"grouping": "single"}),
+    ("clustered", {"grouping": "wishes", "wish": {"project": 2, "noise": 0.1, "rounding": "int8"}}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
 

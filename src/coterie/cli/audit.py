@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-audit_app = typer.Typer(help="Measure what a simulation can know: routing, and what encoded words give away.", no_args_is_help=True)
+audit_app = typer.Typer(help="Measure how prompts are routed and what encoded wishes give away.", no_args_is_help=True)
 
 Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
 
@@ -44,7 +44,7 @@ def prompts(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; otherwise audit/ in the run, or a new one here.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Draws of projections and noise.", min=1, max=20)] = 3,
+    seeds: Annotated[int, typer.Option(help="Draws of projections and noise.", min=1, max=20)] = 5,
     format: Format = "table",
 ) -> None:
     """Try to read wishes back from what each mode sends, and measure how well groups are still found."""

@@ -56,7 +56,7 @@ def route(prompt: Tensor, centroids: Mapping[str, Tensor], q_min: float = Q_MIN)
 
 
 def centroids_of(wishes: Mapping[str, Tensor], labels: Mapping[str, str]) -> dict[str, Tensor]:
-    """The direction of the mean wish of each group, a unit vector ``(width,)`` float32; groups without a wish are absent.
+    """The direction of each group's mean wish, a unit vector ``(width,)`` float32; groups without a wish are absent.
 
     Args:
         wishes: unit vectors by client.

@@ -2,15 +2,15 @@
 
 Paper A (arXiv:2508.04745) encodes prompts before they are sent. How much of a sentence each mode still tells, and how
 well groups are found from what is left, is measured by ``coterie audit prompts``; none of this is encryption.
-Random orthogonal projections keep angles up to an error of about ``1 / sqrt(project)`` (Johnson and Lindenstrauss, 1984);
-signs of numbers keep angles too (Charikar, STOC 2002).
+Random projections keep angles up to an error of about ``1 / sqrt(project)`` (Johnson and Lindenstrauss, 1984); signs of
+numbers keep them too (Charikar, STOC 2002).
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class WishMode:
             again shows nothing new.
         rounding: ``int8`` sends a byte for every number, ``sign`` a bit, ``none`` four bytes.
     """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
 
     project: Annotated[int, Ge(0), Le(384)] = 0
     noise: Annotated[float, Ge(0), Le(10)] = 0.0
@@ -63,7 +65,9 @@ class WishMode:
             return vectors
         width = vectors.shape[-1]
         if self.project > width:
-            raise UserError(f"form.wish.project: {self.project} numbers cannot be left of {width}; wanted at most {width}")
+            raise UserError(
+                f"form.wish.project: {self.project} numbers cannot be left of {width}; wanted at most {width}"
+            )
         return _unit(vectors.double() @ _axes(width, self.project, run_seed)).float()
 
     def sent(self, wish: Tensor, run_seed: int, noise_seed: int) -> Tensor:
@@ -87,7 +91,9 @@ class WishMode:
             return (vectors / largest * _LARGEST).round().to(torch.int8)
         if self.rounding == "sign":
             if not self.project and vectors.shape[-1] % 8:
-                raise UserError(f"form.wish.rounding: {vectors.shape[-1]} signs do not fill bytes; set form.wish.project")
+                raise UserError(
+                    f"form.wish.rounding: {vectors.shape[-1]} signs do not fill bytes; set form.wish.project"
+                )
             return torch.from_numpy(np.packbits(vectors.numpy() > 0, axis=-1))
         return vectors
 
@@ -112,7 +118,8 @@ def _axes(width: int, left: int, run_seed: int) -> Tensor:
     """``left`` orthonormal directions at random (Haar), ``(width, left)`` float64."""
     draw = torch.Generator().manual_seed(seed_for(run_seed, 0, "", "wish/projection"))
     q, r = torch.linalg.qr(torch.randn(width, left, generator=draw, dtype=torch.float64))
-    return q * torch.sign(torch.diagonal(r))
+    axes: Tensor = q * torch.sign(torch.diagonal(r))
+    return axes
 
 
 def _unit(vectors: Tensor) -> Tensor:

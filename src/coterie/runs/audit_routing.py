@@ -84,10 +84,10 @@ def audit_routing(path: Path, progress: Progress = lambda done, total: None) -> 
             "right": right / len(mine) if named else None,
             "wrong": (len(mine) - none - right) / len(mine) if named else None,
             "none": none / len(mine),
-            **{way: _mean([worth[i][way] for i in mine if i in worth]) if named else None for way in ("routed", "oracle")},
+            **{way: _mean([worth[i][way] for i in mine if i in worth]) for way in ("routed", "oracle")},
         })  # fmt: skip
-    alone = [name for name, own in members.items() if len(own) == 1]
-    return {"q_min": Q_MIN, "grouped_by": recipe.data.wish, "groups": groups, "alone": alone, "rows": rows}
+    single = [name for name, own in members.items() if len(own) == 1]
+    return {"q_min": Q_MIN, "grouped_by": recipe.data.wish, "groups": groups, "alone": single, "rows": rows}
 
 
 def _prompts(parts: Assembly) -> list[_Prompt]:

@@ -119,7 +119,7 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
 
 
 def draw(path: Path, wanted: Wanted, out: Path | None = None) -> tuple[Path, str]:
-    """Writes ``n`` PNG files and a contact sheet; returns the sheet and, where nothing was named, what the prompt picked.
+    """Writes ``n`` PNG files and a contact sheet; returns the sheet and, if nothing was named, what the prompt picked.
 
     Without ``out``, into a new folder below ``generated/`` that is named after what drew.
 

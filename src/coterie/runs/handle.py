@@ -133,7 +133,7 @@ class Run:
         return made
 
     def routing(self) -> dict[str, Any]:
-        """What ``coterie audit routing`` measures: how well prompts pick adapters; for a simulation that knows groups."""
+        """What ``coterie audit routing`` measures: how well prompts pick adapters, where the true groups are known."""
         from coterie.runs.audit_routing import audit_routing
 
         return audit_routing(self.path)

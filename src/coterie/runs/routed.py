@@ -57,7 +57,9 @@ def read_centroids(folder: RunFolder) -> dict[str, Tensor]:
         vectors = {str(name): torch.tensor(numbers, dtype=torch.float32) for name, numbers in found.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise UserError(f"{folder.server / FILE}: wanted a list of numbers for every group: {error}") from error
-    if len({vector.shape for vector in vectors.values()}) > 1 or any(v.dim() != 1 or not len(v) for v in vectors.values()):
+    if len({vector.shape for vector in vectors.values()}) > 1 or any(
+        v.dim() != 1 or not len(v) for v in vectors.values()
+    ):
         raise UserError(f"{folder.server / FILE}: wanted lists of numbers, all of one length")
     return vectors
 
@@ -69,7 +71,7 @@ def comparable(texts: list[str], recipe: Recipe, backbone: Backbone) -> Tensor:
 
 
 def choose(prompt: str, folder: RunFolder, recipe: Recipe, backbone: Backbone) -> Chosen:
-    """The adapters that a prompt picks; the root adapter, or none, where no group is near or no wishes were compared."""
+    """The adapters that a prompt picks; the root adapter, or none, if no group is near or no wishes were compared."""
     centroids = read_centroids(folder)
     base = ((ROOT, 1.0),) if (folder.server / "adapters" / ROOT).is_dir() else ()
     instead = "the root adapter" if base else "bare model"
