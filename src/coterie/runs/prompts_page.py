@@ -19,13 +19,13 @@ COLUMNS = {
 
 HEAD = """# What encoded wishes give away
 
-Made by `coterie audit prompts` from the recipe `{recipe}`: {wishes} wishes of {people} people in words of their own.
+Made by `coterie audit prompts` from the recipe `{recipe}`: {wishes} wishes of {people} people, in up to three wordings each.
 What a mode is and how to choose one: [Grouping by encoded wishes](../explanation/grouping-by-wishes.md).
 
-The attacker runs the server. It has the encoder, the recipe with its seed and a dictionary of {dictionary:,} English
-words, and it trained on {training:,} sentences of random words, of which none is in any wish: whatever it reads it was
-never shown. There are {content_words} content words to find: whole words of the encoder's vocabulary of four letters or
-more, no function words.
+The attacker runs the server. It has the encoder, the projection (it follows from the run's seed) but not the noise, and
+a dictionary of {dictionary:,} English words. It trained on {training:,} sentences of random words, of which none is in any
+wish: whatever it reads it was never shown. There are {content_words} content words to find: whole words of the encoder's
+vocabulary of four letters or more, no function words.
 
 - **Token states**: one vector for each piece of a text, which is what drawing on a server would have to send; Coterie
   draws where the prompt is and sends none. Ridge regression to the encoder's public table of pieces, then the nearest
@@ -34,7 +34,8 @@ more, no function words.
 - **Decoder**: a linear decoder from that vector to a bag of words, with as many guesses.
 - **In 20 guesses**: the better of these two when it may name twenty words.
 - **Groups**: agreement of the groups found with the true ones (adjusted Rand index, 1 is perfect, 0 is chance), for
-  wishes that name a look, paraphrase it, or only say a purpose.
+  wishes that name a look, paraphrase it, or only say a purpose. Grouped as the recipe says, if it reads
+  wishes alone, else by the form's default.
 
 Modes are applied in the order project, noise, rounding. Of modes with a random projection or noise the mean of {seeds}
 draws, and the range in brackets. Somebody who caught nothing and guesses twenty words finds {blind:.3f} of them.
