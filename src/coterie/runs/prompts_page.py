@@ -19,13 +19,13 @@ COLUMNS = {
 
 HEAD = """# What encoded wishes give away
 
-Made by `coterie audit prompts` from the recipe `{recipe}`: {wishes} wishes of {people} people, in up to three wordings each.
-What a mode is and how to choose one: [Grouping by encoded wishes](../explanation/grouping-by-wishes.md).
+Made by `coterie audit prompts` from the recipe `{recipe}`: {wishes} wishes of {people} people, up to three wordings each.
+A mode is what the keys of `form.wish` say.
 
 The attacker runs the server. It has the encoder, the projection (it follows from the run's seed) but not the noise, and
-a dictionary of {dictionary:,} English words. It trained on {training:,} sentences of random words, of which none is in any
-wish: whatever it reads it was never shown. There are {content_words} content words to find: whole words of the encoder's
-vocabulary of four letters or more, no function words.
+a dictionary of {dictionary:,} English words. It trained on {training:,} sentences of random words, of which none is in
+any wish: whatever it reads it was never shown. There are {content_words} content words to find: whole words of the
+encoder's vocabulary of four letters or more, no function words.
 
 - **Token states**: one vector for each piece of a text, which is what drawing on a server would have to send; Coterie
   draws where the prompt is and sends none. Ridge regression to the encoder's public table of pieces, then the nearest
