@@ -19,7 +19,7 @@ COLUMNS = {
 
 HEAD = """# What encoded wishes give away
 
-Made by `coterie audit prompts` from the recipe `{recipe}`: {wishes} wishes of {people} people, up to three wordings each.
+Made by `coterie audit prompts` of the recipe `{recipe}`: {wishes} wishes of {people} people, up to three wordings each.
 A mode is what the keys of `form.wish` say.
 
 The attacker runs the server. It has the encoder, the projection (it follows from the run's seed) but not the noise, and
