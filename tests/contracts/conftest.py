@@ -23,6 +23,7 @@ from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
 from coterie.evals.wishes import Listener
 from coterie.federation.shelves import FORMS
+from coterie.federation.wish_mode import wish_mode_of
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop
 from coterie.runs.recipe import make_recipe
@@ -116,7 +117,8 @@ class World:
         recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort})
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
-        house = House(header, WIRE, Raw(), {type(o).__name__: o for o in owners}, self.seed)
+        by_name, mode = {type(o).__name__: o for o in owners}, wish_mode_of(self.form)
+        house = House(header, WIRE, Raw(), by_name, self.seed, mode)
         hosts = {}
         for client, target in self.targets.items():
             rows = {"target": torch.as_tensor(target).expand(self.sizes.get(client, 2), LAYOUT.size).contiguous()}

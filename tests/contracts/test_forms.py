@@ -28,6 +28,7 @@ SETTINGS = [
     ("rooted", {"grouping": "oracle"}),
     ("rooted", {"grouping": "weights", "keeping": "stacked"}),
     ("fedavg", {"keeping": "split"}),
+    ("clustered", {"grouping": "wishes", "wish": {"project": 2, "noise": 0.1, "rounding": "int8"}}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
 

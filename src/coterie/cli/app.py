@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coterie.cli.audit import audit_app
 from coterie.core.errors import Halted, Interrupted, UserError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ recipe_app = typer.Typer(help="Look at recipes.", no_args_is_help=True)
 data_app = typer.Typer(help="Look at pictures before training on them.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(data_app, name="data")
+app.add_typer(audit_app, name="audit")
 
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated.")
@@ -228,6 +230,7 @@ def generate(
     cluster: Annotated[str | None, typer.Option(help="Draw with an adapter of the server, like cluster-0.")] = None,
     mix: Annotated[str | None, typer.Option(help="Draw with a mix, like cluster-0=0.6,cluster-2=0.4.")] = None,
     way: Annotated[str, typer.Option(help="How a mix draws: merge, composite, switch or schedule.")] = "merge",
+    bare: Annotated[bool, typer.Option("--bare", help="Draw with the bare backbone.")] = False,
     seed: Annotated[int, typer.Option(help="Of the first picture; the next ones count up.", min=0)] = 0,
     n: Annotated[int, typer.Option("-n", help="How many pictures.", min=1, max=256)] = 8,
     steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = 24,
@@ -235,12 +238,13 @@ def generate(
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
     note_prompt: Annotated[bool, typer.Option(help="Write the prompt into the pictures.")] = False,
 ) -> None:
-    """Draw pictures with adapters of a run; without a choice, with the bare backbone."""
-    from coterie.runs.folder import new_folder
+    """Draw pictures with adapters of a run; without a choice, with those that the prompt picks, and say which."""
     from coterie.runs.generate import Wanted, draw, way_named
 
-    wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way), note_prompt)
-    sheet = draw(run, wanted, out or new_folder(run / "generated", client or cluster or ("mix" if mix else "base")))
+    wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way), note_prompt, bare)
+    sheet, chosen = draw(run, wanted, out)
+    if chosen:
+        typer.echo(chosen, err=True)
     typer.echo(str(sheet))
 
 

@@ -92,7 +92,7 @@ class Site(Protocol):
         ...
 
     async def describe(self, kind: str = "") -> Tensor:
-        """The client's wish, encoded: a unit vector ``(width,)``. ``kind`` asks for it in other words."""
+        """The client's wish, encoded, as the run's wish mode sends it. ``kind`` asks for it in other words."""
         ...
 
 

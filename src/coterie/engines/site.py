@@ -20,6 +20,7 @@ from coterie.engines.cohort import ClientFailed
 from coterie.engines.disk import write_bytes
 from coterie.engines.memory import SiteMemory, version_of
 from coterie.engines.trampoline import Work
+from coterie.federation.wish_mode import WishMode
 from coterie.models.backbone import Rows, Shaped, count_of
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.png import png_bytes
@@ -70,6 +71,7 @@ class House:
         codec: how rows are written.
         owners: things that have client halves, by class name.
         seed: of the run.
+        wish: how an encoded wish is made coarser before it leaves.
     """
 
     header: Header
@@ -77,6 +79,7 @@ class House:
     codec: Codec
     owners: Mapping[str, Any]
     seed: int
+    wish: WishMode = WishMode()
 
 
 @dataclass
@@ -196,5 +199,7 @@ class OpenSite:
         return [kind for kind, words in self.host.belongings.wishes.items() if kind and words]
 
     async def describe(self, kind: str = "") -> Tensor:
-        vector: Tensor = await Work("describe", self.client, self.host.belongings.wishes.get(kind, ""))
-        return vector
+        words = self.host.belongings.wishes.get(kind, "")
+        vector: Tensor = await Work("describe", self.client, words)
+        house = self.host.house
+        return house.wish.sent(vector, house.seed, seed_for(house.seed, 0, self.client, f"wish/{words}"))

@@ -20,9 +20,10 @@ def not_run(arm: Arm, control: Arm | None, study: bool) -> list[tuple[str, str]]
             "All ran on one machine. Bytes are counted, but no link was slow or lost.",
         )
     ]
-    tried = "Nobody tried to rebuild pictures from adapters" + (
-        ", or words from encoded wishes." if arm.wishes else "."
+    read = (
+        " How many words can be read from encoded wishes is measured by “coterie audit prompts”." if arm.wishes else ""
     )
+    tried = f"Nobody tried to rebuild pictures from adapters.{read}"
     items = [
         *([] if arm.alone else network),
         ("More than one seed", f"This is seed {arm.recipe.get('seed', '?')} alone. Small differences may be chance."),

@@ -33,6 +33,27 @@ def at_rank(layout: Layout, rank: int) -> Layout:
     return Layout(layout.backbone, tuple(parts))
 
 
+def side_by_side(mix: Sequence[tuple[Adapter, float]]) -> Adapter:
+    """A weighted mix as one adapter, exactly: ranks beside each other, weights and scales in ``b``.
+
+    Args:
+        mix: one or more adapters of the same layers.
+    """
+    parts, pieces = [], []
+    for index, part in enumerate(mix[0][0].layout.parts):
+        assert isinstance(part, LowRank)
+        scaled, rows = [], []
+        for adapter, weight in mix:
+            own = adapter.layout.parts[index]
+            assert isinstance(own, LowRank)
+            b, a = adapter.factors(index)
+            scaled.append(b * (weight * own.scale))
+            rows.append(a)
+        pieces.append((torch.cat(scaled, 1), torch.cat(rows)))
+        parts.append(LowRank(part.name, part.out, part.columns, len(pieces[-1][1]), 1.0, part.kernel))
+    return build(Layout(mix[0][0].layout.backbone, tuple(parts)), pieces)
+
+
 def largest_rank(adapter: Adapter) -> int:
     """Of its low-rank parts."""
     return max(part.rank for part in adapter.layout.parts if isinstance(part, LowRank))

@@ -32,6 +32,7 @@ from coterie.engines.workshop import Workshop
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
 from coterie.evals.wishes import Listener
+from coterie.federation.wish_mode import wish_mode_of
 from coterie.models.backbone import Backbone, Rows, Shaped
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
 from coterie.runs.recipe import Engine, Recipe, digest_of
@@ -224,7 +225,8 @@ def assemble(
     prompts = fixed_prompts(recipe, people)
     painter = Painter(prompts, recipe.evaluation.copies, recipe.seed)
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
-    house = House(header, layouts_on_the_wire(layout), recipe.codec, {type(o).__name__: o for o in owners}, recipe.seed)
+    mode, by_name = wish_mode_of(recipe.form), {type(o).__name__: o for o in owners}
+    house = House(header, layouts_on_the_wire(layout), recipe.codec, by_name, recipe.seed, mode)
     of_styles: dict[tuple[str, str], Rows | Shaped] = {}
     hosts = {
         name: SiteHost(_belongings(recipe, backbone, cut, people, name, folder, of_styles), house)

@@ -1,4 +1,4 @@
-"""Pictures after a run: with one person's adapter, one of the server's, or a weighted mix."""
+"""Pictures after a run: with one person's adapter, one of the server's, a weighted mix, or what the prompt picks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from coterie.models.adapter_files import adaptable
 from coterie.models.peft_files import read_peft
 from coterie.models.png import png_bytes, sheet
 from coterie.runs.alike import aligned, at_rank, largest_rank
-from coterie.runs.folder import RunFolder, open_run
+from coterie.runs.folder import RunFolder, new_folder, open_run
 from coterie.runs.recipe import read_recipe
+from coterie.runs.routed import choose
 
 KEPT = ("imported", "personal", "served")  # folders of what a person keeps; the first that is there is used
 LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
@@ -27,7 +28,10 @@ LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to draw; at most one of ``client``, ``cluster`` and ``mix``, and how a mix works together (``way``)."""
+    """What to draw; at most one of ``client``, ``cluster``, ``mix`` and ``bare``, and without one the prompt picks.
+
+    ``way`` is how a mix works together.
+    """
 
     prompt: str
     client: str | None = None
@@ -39,6 +43,7 @@ class Wanted:
     guidance: float = 3.0
     way: Way = "merge"
     note_prompt: bool = False
+    bare: bool = False
 
 
 def adapter_folders(folder: RunFolder) -> dict[str, Path]:
@@ -83,6 +88,8 @@ _FACTS = ("parameters", "bytes", "backbone", "digest")
 def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """``n`` pictures ``(n, side, side, 3)``, and what a file should say of them: which backbone and adapters made them.
 
+    Where nothing was named, ``coterie:chosen`` says what the prompt picked.
+
     Raises:
         UserError: if the prompt is empty, the run has no such adapter, the mix cannot be read, or an adapter is of
             another backbone.
@@ -97,6 +104,8 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         raise UserError("--prompt: it is empty; wanted what to draw, like --prompt 'a red cup'")
     names = _names(wanted)
     backbone = load_backbone(recipe)
+    chosen = None if names or wanted.bare else choose(wanted.prompt, folder, recipe, backbone)
+    names = list(chosen.mix) if chosen else names
     mix = tuple((adapter_of(folder, name, backbone.digest), weight) for name, weight in names)
     made_by = ", ".join(f"{adapter.digest} x {weight:g}" for adapter, weight in mix) or "none"
     layout = recipe.method.layout(backbone)
@@ -114,13 +123,16 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         "coterie:steps": str(wanted.steps),
         "coterie:guidance": f"{wanted.guidance:g}",
         **({"coterie:way": wanted.way} if len(mix) > 1 else {}),
+        **({"coterie:chosen": chosen.said} if chosen else {}),
         **({"coterie:prompt": wanted.prompt} if wanted.note_prompt else {}),
     }
     return sample(bank, requests), notes
 
 
-def draw(path: Path, wanted: Wanted, out: Path) -> Path:
-    """Writes ``n`` PNG files and a contact sheet; returns the sheet.
+def draw(path: Path, wanted: Wanted, out: Path | None = None) -> tuple[Path, str]:
+    """Writes ``n`` PNG files and a contact sheet; returns the sheet and, if nothing was named, what the prompt picked.
+
+    Without ``out``, into a new folder below ``generated/`` that is named after what drew.
 
     Every file says which backbone and adapters made it, with seed, steps and guidance; the prompt only if asked.
 
@@ -128,12 +140,14 @@ def draw(path: Path, wanted: Wanted, out: Path) -> Path:
         UserError: see ``pictures``.
     """
     drawn, notes = pictures(path, wanted)
+    unnamed = "mix" if wanted.mix else "base" if notes["coterie:adapters"] == "none" else "routed"
+    out = out or new_folder(path / "generated", wanted.client or wanted.cluster or unnamed)
     for i, picture in enumerate(drawn):
         seed = wanted.seed + i
         write_bytes(out / f"seed-{seed:04d}.png", png_bytes(picture, {**notes, "coterie:seed": str(seed)}))
     rows = [list(drawn[i : i + 8]) for i in range(0, len(drawn), 8)]
     write_bytes(out / "sheet.png", png_bytes(sheet(rows), notes))
-    return out / "sheet.png"
+    return out / "sheet.png", notes.get("coterie:chosen", "")
 
 
 def way_named(name: str) -> Way:
@@ -146,8 +160,8 @@ def way_named(name: str) -> Way:
 
 def _names(wanted: Wanted) -> list[tuple[str, float]]:
     given = [x for x in (wanted.client, wanted.cluster, wanted.mix) if x is not None]
-    if len(given) > 1:
-        raise UserError("give only one of --client, --cluster and --mix")
+    if len(given) + wanted.bare > 1:
+        raise UserError("give only one of --client, --cluster, --mix and --bare")
     if wanted.way != "merge" and wanted.mix is None:
         raise UserError(
             f"--way {wanted.way} is for several adapters; give them with --mix, like cluster-0=1,cluster-2=1"

@@ -100,8 +100,11 @@ class Run:
         n: int = 1,
         steps: int = 24,
         guidance: float = 3.0,
+        bare: bool = False,
     ) -> list[Image]:
-        """Draws as ``coterie generate``, into memory; without a choice, with the bare backbone.
+        """Draws as ``coterie generate``, into memory; without a choice, with the adapters that the prompt picks.
+
+        What it picked is in each picture's ``info["coterie:chosen"]``, beside the other notes of a file.
 
         Args:
             prompt: what to draw.
@@ -113,6 +116,7 @@ class Run:
             n: pictures.
             steps: of denoising.
             guidance: how strictly to follow the prompt.
+            bare: draw with the bare backbone.
 
         Raises:
             UserError: if more than one choice is given, or the run has no such adapter.
@@ -123,9 +127,18 @@ class Run:
 
         if isinstance(mix, Mapping):
             mix = ",".join(f"{name}={weight!r}" for name, weight in mix.items())
-        wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way))
-        drawn, _ = pictures(self.path, wanted)
-        return [Image.fromarray(picture) for picture in drawn]
+        wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way), bare=bare)
+        drawn, notes = pictures(self.path, wanted)
+        made = [Image.fromarray(picture) for picture in drawn]
+        for i, image in enumerate(made):
+            image.info.update(notes, **{"coterie:seed": str(seed + i)})
+        return made
+
+    def routing(self) -> dict[str, Any]:
+        """What ``coterie audit routing`` measures: how well prompts pick adapters, where the true groups are known."""
+        from coterie.runs.audit_routing import audit_routing
+
+        return audit_routing(self.path)
 
     def export(self, name: str, out: str | Path, layout: str = "peft") -> list[Path]:
         """Writes an adapter as other programs read it: ``peft``, ``diffusers``, ``kohya`` or ``comfy``."""

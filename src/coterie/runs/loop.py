@@ -16,9 +16,11 @@ from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter, noise_seed
 from coterie.evals.wishes import KINDS, Listener, agreement
 from coterie.federation.sampling import sample
+from coterie.federation.wish_mode import wish_mode_of
 from coterie.runs.folder import RunFolder
 from coterie.runs.gallery import draw_all, draw_round
 from coterie.runs.recipe import Recipe
+from coterie.runs.routed import publish_centroids
 
 Tell = Callable[..., None]
 
@@ -137,6 +139,7 @@ class Loop:
         book.meter.add(cohort.meter)
         published = dict(self.form.adapters(state))
         self.folder.publish(published)
+        publish_centroids(self.folder, getattr(state, "wishes", {}), self.form.strata(state))
         await draw_all(
             self.folder, self.recipe.pictures.prompts, published, self.noise_seed, self.recipe.pictures.hybrids
         )
@@ -176,10 +179,10 @@ class Loop:
         known = all(fact.truth is not None for fact in self.terms.facts.values())
         if grouping is None or grouping.reads != "wishes" or not known or len(cohort) < 3:
             return {}
-        found = {}
+        found, mode = {}, wish_mode_of(self.form)
         for kind in KINDS:
             replies = await cohort.map(Listener().client_wish, dict.fromkeys(cohort, kind))
-            vectors = {client: vector for client, vector in replies.items() if vector is not None}
+            vectors = {client: mode.opened(sent) for client, sent in replies.items() if sent is not None}
             if len(vectors) == len(cohort):
                 found[kind] = agreement(grouping, vectors, self.terms.facts, self.recipe.seed)
         return found

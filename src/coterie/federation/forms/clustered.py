@@ -24,6 +24,7 @@ from coterie.federation.interactions.none import Isolated
 from coterie.federation.keepings.ditto import Ditto
 from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, INTERACTIONS, KEEPINGS
 from coterie.federation.stable import stable_ids
+from coterie.federation.wish_mode import WishMode
 
 
 class State(NamedTuple):
@@ -58,6 +59,7 @@ class Clustered:
         aggregator: how a group's replies become one adapter.
         interaction: what groups learn from each other.
         keeping: what a client keeps for itself beside it.
+        wish: how an encoded wish is made coarser before a client sends it.
         fit: local training.
     """
 
@@ -65,6 +67,7 @@ class Clustered:
     aggregator: Annotated[Aggregator, AGGREGATORS] = Mean()
     interaction: Annotated[Interaction, INTERACTIONS] = Isolated()
     keeping: Annotated[Keeping, KEEPINGS] = Ditto()
+    wish: WishMode = WishMode()
     fit: Fit = Fit()
 
     async def init(self, adapter: Adapter) -> State:
@@ -75,7 +78,8 @@ class Clustered:
         state = state._replace(counts={**state.counts, **counts})
         if self.grouping.reads == "wishes":
             replies = await newcomers.map(self.client_wish, dict.fromkeys(newcomers))
-            state = state._replace(wishes={**state.wishes, **dict(replies.items())})
+            opened = {client: self.wish.opened(sent) for client, sent in replies.items()}
+            state = state._replace(wishes={**state.wishes, **opened})
             return self._regroup(state, state.wishes, newcomers)
         if self.grouping.reads == "adapters":  # until the first round everybody is one group
             return self._adopt(state, dict.fromkeys(newcomers, "all"), {})

@@ -83,6 +83,31 @@ class MiniLM:
         pooled = torch.nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True), dim=-1)
         return TextStates(states, mask.bool(), pooled)
 
+    def words(self) -> list[str]:
+        """The vocabulary's whole words of letters a to z, about the most frequent first."""
+        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        in_order = sorted(vocabulary, key=vocabulary.__getitem__)
+        return [word for word in in_order if word.isascii() and word.isalpha() and len(word) > 1]
+
+    def pieces(self, text: str) -> list[int]:
+        """The vocabulary's pieces that a text is cut into, with the marks of beginning and end: one for each state."""
+        ids: list[int] = self._tokenizer(text, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        return ids
+
+    def spelled(self, ids: Sequence[int]) -> list[str]:
+        """How pieces are written."""
+        texts: list[str] = self._tokenizer.convert_ids_to_tokens(list(ids))
+        return texts
+
+    def number(self, word: str) -> int:
+        """The number of a piece of the vocabulary."""
+        return int(self._tokenizer.convert_tokens_to_ids(word))
+
+    def piece_vectors(self) -> Tensor:
+        """The public table with which every piece enters the network, ``(pieces, 384)`` float32."""
+        table: Tensor = self._model.embeddings.word_embeddings.weight.detach().float().cpu()
+        return table
+
     def alone(self, texts: Sequence[str]) -> list[TextStates]:
         """Each text encoded so that its bits do not depend on the others, ``(1, MAX_TOKENS, 384)``; remembered.
 

@@ -1,0 +1,75 @@
+"""The commands of ``coterie audit``: what they take and what they print."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+audit_app = typer.Typer(help="Measure how prompts are routed and what encoded wishes give away.", no_args_is_help=True)
+
+Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
+
+
+@audit_app.command()
+def routing(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The JSON file; otherwise audit/routing.json in the run.")] = None,
+    format: Format = "table",
+) -> None:
+    """Measure how well prompts pick adapters: the right group, none, and how much loss the mix removes."""
+    from coterie.cli.tables import print_rows
+    from coterie.engines.disk import write_bytes
+    from coterie.runs.audit_routing import audit_routing
+
+    with _bar("routing") as progress:
+        found = audit_routing(run, progress)
+    path = out or run / "audit" / "routing.json"
+    write_bytes(path, json.dumps(found, indent=1, sort_keys=True).encode())
+    print_rows(found["rows"], format, "There is no prompt to route.")
+    typer.echo(f"{path}", err=True)
+
+
+@audit_app.command()
+def prompts(
+    what: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN or RECIPE]", help="Folder of a run or a TOML file; without one, the quick start."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; otherwise audit/ in the run, or a new one here.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Draws of projections and noise.", min=1, max=20)] = 5,
+    format: Format = "table",
+) -> None:
+    """Try to read wishes back from what each mode sends, and measure how well groups are still found."""
+    from coterie.cli.tables import print_rows
+    from coterie.runs.audit_prompts import audit_prompts, place, table
+    from coterie.runs.prompts_page import write_pages
+
+    folder = place(what, out)
+    with _bar("reading wishes back") as progress:
+        found = audit_prompts(what, seeds, progress)
+    page = write_pages(found, folder)
+    print_rows(table(found), format, "")
+    typer.echo(f"{page}", err=True)
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A live line on a terminal, and silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+
+    from coterie.cli.progress import live_bar
+
+    with live_bar(Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, detail="loading")
+        yield lambda done, total: bar.update(task, completed=done, total=total, detail=f"{done}/{total}")
