@@ -24,9 +24,9 @@ def test_a_wrong_name_gets_the_nearest_right_one():
 
 def test_a_wrong_key_deep_inside_is_named_with_its_path():
     with pytest.raises(Problems) as caught:
-        FORMS.build({"name": "clustered", "grouping": {"name": "wishes", "flor": 0.2}, "fit": {"stepz": 3}}, "form")
+        FORMS.build({"name": "clustered", "grouping": {"split": {"flor": 0.2}}, "fit": {"stepz": 3}}, "form")
     found = dict(caught.value.items)
-    assert found["form.grouping.flor"] == "unknown key; did you mean 'floor'?"
+    assert found["form.grouping.split.flor"] == "unknown key; did you mean 'floor'?"
     assert found["form.fit.stepz"] == "unknown key; did you mean 'steps'?"
 
 
