@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coterie.runs.doctor import Finding, disk, memory, packages
+from coterie.runs.doctor import Finding, disk, examine, memory, packages
 from coterie.runs.recipe import read_recipe
 
 UNTRAINED = ("--set", "backbone.name=untrained")
@@ -86,3 +86,10 @@ def test_room_and_memory(tmp_path, monkeypatch):
     recipe = read_recipe(None, ["engine.memory=3GB"])
     assert memory(recipe, 4 * 10**9).passed
     assert not memory(recipe, 2 * 10**9).passed
+
+
+def test_people_without_wishes_are_found_before_a_run_groups_by_them(tmp_path):
+    found = examine(read_recipe(None, ["data.partition=iid", "backbone.name=untrained", "engine.width=1"]), tmp_path)
+    form = next(finding for finding in found if finding.what == "form")
+    assert not form.passed
+    assert "client-1 and 3 more have no wish" in form.value

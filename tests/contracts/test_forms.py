@@ -1,5 +1,6 @@
 """The same laws for every form on the shelf, with everything real but the model."""
 
+import contextlib
 import errno
 import itertools
 
@@ -29,6 +30,7 @@ SETTINGS = [
     ("rooted", {"grouping": "weights", "keeping": "stacked"}),
     ("fedavg", {"keeping": "split"}),
     ("clustered", {"grouping": "wishes", "wish": {"project": 2, "noise": 0.1, "rounding": "int8"}}),
+    ("clustered", {"grouping": {"name": "both", "split": "kmeans"}}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
 
@@ -111,6 +113,30 @@ def test_a_kill_at_any_write_costs_nothing(world, monkeypatch, form, settings):
         else:
             break
     assert point > 30
+
+
+@pytest.mark.parametrize("grouping", ["weights", "both"])
+def test_a_kill_while_somebody_has_not_answered_costs_nothing(world, monkeypatch, grouping):
+    """First answers wait in the checkpoint for those who were not asked yet."""
+    w = world("clustered", {"grouping": grouping, "keeping": "none"}, clients=5, rounds=3, share=0.4)
+    w.play()
+    seen = [more["numbers"]["group/unseen"] for event, more in w.events if "group/unseen" in more.get("numbers", {})]
+    assert seen[0] > seen[-1]
+    wanted, rename = w.final(), disk.os.replace
+    for point in range(3, 60, 4):
+        broken, writes = world.again(w), itertools.count()
+
+        def dying(source, target, point=point, writes=writes):
+            if next(writes) == point:
+                raise Killed
+            rename(source, target)
+
+        monkeypatch.setattr(disk.os, "replace", dying)
+        with contextlib.suppress(Killed):
+            broken.play()
+        monkeypatch.setattr(disk.os, "replace", rename)
+        broken.play()
+        assert broken.final() == wanted, f"killed at point {point}"
 
 
 @pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)

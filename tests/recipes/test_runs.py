@@ -132,7 +132,8 @@ def test_workers_give_the_same_bits_and_bytes(finished, tmp_path):
         ["form.name=fedavg", "form.keeping.name=finetune", "form.aggregator.name=product_svd"],
         ["form.grouping.name=weights", "form.keeping.name=none"],
         ["form.grouping={name='random',sizes=[3,1]}", "data.prompt=wish"],
-        ["form.grouping.name=wishes", "cohort.share=0.5", "codec.name=raw"],
+        ["form.grouping.name=wishes", "cohort.share=0.5", "codec.name=raw", "data.partition=column"],
+        ["form.grouping.name=both", "form.grouping.split.name=kmeans", "cohort.share=0.5", "data.partition=column"],
     ],
     ids=str,
 )

@@ -146,6 +146,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         what = round_name(fields["round"])
         groups = len(set(fields["clusters"].values()))
         found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
+        alone = int(fields["numbers"].get("group/loners", 0)) if found else 0
+        found += f", {alone} of one person" if alone else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}"
     if event == "finishing":

@@ -163,13 +163,21 @@ class Grouping(Protocol):
     """Who belongs with whom.
 
     Attributes:
-        reads: ``wishes`` (encoded, at enrolment), ``adapters`` (after the first round) or ``nothing``.
+        reads: ``wishes`` (encoded, at enrolment), ``adapters`` (after the first round), ``both`` (wishes at enrolment,
+            adapters too after the first round) or ``nothing``.
     """
 
     reads: ClassVar[str]
 
     def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
-        """Groups clients by what it reads: wish vectors or adapters by client; empty if it reads nothing."""
+        """Groups clients by what it reads; the order of ``vectors`` decides nothing.
+
+        Args:
+            vectors: by client a wish, a pair of the common start and what the first training made of it, or a pair of
+                a wish and such a pair or None; empty if nothing is read.
+            facts: of at least these clients; of all where nothing is read.
+            seed: of the run.
+        """
         ...
 
 
@@ -184,6 +192,14 @@ class Grouped:
 
     labels: Mapping[ClientId, str]
     numbers: Mapping[str, float]
+
+
+class Split(Protocol):
+    """How clusters are cut out of similarities."""
+
+    def split(self, similarity: NDArray[np.float64], seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
+        """Labels ``(n,)`` for cosines ``(n, n)``, and numbers for the journal: silhouette, floor."""
+        ...
 
 
 class Keeping(Protocol):
@@ -263,5 +279,5 @@ class Form(Protocol):
 
 __all__ = [
     "Aggregator", "ClientId", "Cohort", "Facts", "Form", "Grouped", "Grouping", "Half", "Interaction", "Keeping",
-    "Replies", "Site", "Update",
+    "Replies", "Site", "Split", "Update",
 ]  # fmt: skip

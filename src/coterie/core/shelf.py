@@ -83,7 +83,7 @@ class Shelf(Generic[T]):
         except UserError as error:
             raise Problems([(f"{where or self.kind}.name", str(error))]) from error
         rest = {key: value for key, value in settings.items() if key != "name"}
-        return cast(T, validated(kind, rest, where or self.kind))
+        return cast(T, validated(kind, _moved(kind, rest, where or self.kind), where or self.kind))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import core_schema
@@ -106,6 +106,25 @@ def neighbours(thing: Any) -> list[str]:
     """Names of all that could stand in the place of a thing from a shelf, its own among them."""
     names: list[str] = type(thing).shelf.names()
     return names
+
+
+def _moved(kind: type[Any], settings: dict[str, Any], where: str) -> dict[str, Any]:
+    """Settings with keys of older recipes where they stand now: ``former`` of the class says ``old: table.key``."""
+    former = {old: new.split(".") for old, new in getattr(kind, "former", {}).items() if old in settings}
+    out = {key: value for key, value in settings.items() if key not in former}
+    for table in sorted({table for table, _ in former.values()}):
+        usual: Any = next(f.default for f in fields(kind) if f.name == table)
+        given = settings.get(
+            table, {"name": shelf_name(usual)} | {f.name: getattr(usual, f.name) for f in fields(usual)}
+        )
+        given = {"name": given} if isinstance(given, str) else given
+        moved = {key: settings[old] for old, (to, key) in former.items() if to == table}
+        twice = [old for old, (to, key) in former.items() if to == table in settings and key in given]
+        if twice:
+            key = ".".join(former[twice[0]])
+            raise Problems([(f"{where}.{twice[0]}", f"this is {where}.{key} now, which is given too; take only that")])
+        out[table] = {**given, **moved}
+    return out
 
 
 class Problems(UserError):

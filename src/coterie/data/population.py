@@ -85,7 +85,7 @@ def pooled(population: Population, by_style: bool) -> Population:
     members: dict[str, list[ClientData]] = {}
     for data in population.clients.values():
         if data.style is None:
-            raise UserError(f"pooled by style: client {data.client!r} has no style; pool everyone instead")
+            raise UserError(f"data.pool: style: client {data.client!r} has no style; take data.pool = 'all'")
         members.setdefault(data.style, []).append(data)
     return Population({style: _merge(style, group, style) for style, group in members.items()}, population.prompts)
 

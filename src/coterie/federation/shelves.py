@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping
+from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping, Split
 from coterie.core.shelf import Shelf
 
 FORMS: Shelf[Form] = Shelf("coterie.federation.forms", "form", "clustered")
 GROUPINGS: Shelf[Grouping] = Shelf("coterie.federation.groupings", "grouping", "wishes")
+SPLITS: Shelf[Split] = Shelf("coterie.federation.splits", "split", "agglomerative")
 KEEPINGS: Shelf[Keeping] = Shelf("coterie.federation.keepings", "keeping")
 INTERACTIONS: Shelf[Interaction] = Shelf("coterie.federation.interactions", "interaction", "none")
 AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator", "mean")

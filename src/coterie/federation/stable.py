@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+
+
+def loners(labels: Mapping[str, str]) -> list[str]:
+    """Who is alone in its cluster, where there are several."""
+    sizes = Counter(labels.values())
+    return sorted(client for client, label in labels.items() if sizes[label] == 1 and len(sizes) > 1)
 
 
 def stable_ids(old: Mapping[str, str], new: Mapping[str, str], used: int) -> tuple[dict[str, str], int]:

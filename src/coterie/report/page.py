@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from coterie.core.errors import UserError
+from coterie.federation.stable import loners
 from coterie.report import crossings, gallery, limits
 from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
 from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
@@ -172,7 +173,8 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
     names = sorted(arm.clusters.values())
     if names:
         sizes = [str(names.count(name)) for name in dict.fromkeys(names)]
-        note = f"of {listed(sizes)} people" + (f"; {plural(len(truths), 'true style')}" if truths else "")
+        alone = f", {count(sizes.count('1'))} of them alone" if "1" in sizes and len(sizes) > 1 else ""
+        note = f"of {listed(sizes)} people{alone}" + (f"; {plural(len(truths), 'true style')}" if truths else "")
         keys.append({"label": "clusters found", "value": str(len(set(names))), "note": note})
     if mine:
         note = f"worst {'adapter' if arm.alone else 'person'} {percent(mine['worst'])}"
@@ -195,11 +197,12 @@ def near(arm: Arm, clusters: Mapping[str, int]) -> dict[str, Any] | None:
     wishes = {c: w for c, w in arm.wishes.items() if c in arm.clusters}
     if len(wishes) < 3:
         return None
+    score = arm.numbers.get("group/silhouette")  # -1 where it is not defined
     drawn = wish_map(wishes, {c: clusters[k] for c, k in arm.clusters.items()})
     return {
         "marks": drawn.marks, "shown": drawn.shown, "width": WIDTH, "height": HEIGHT, "ari": agreement(arm),
-        "silhouette": arm.numbers.get("group/silhouette"), "floor": arm.numbers.get("group/floor"),
-        "loners": int(arm.numbers.get("group/loners", 0)), "used": arm.table("data").get("wish"),
+        "silhouette": score if score is not None and score > -1 else None, "floor": arm.numbers.get("group/floor"),
+        "loners": len(loners(arm.clusters)), "used": arm.table("data").get("wish"),
         "others": arm.results.get("other_wishes") or {},
     }  # fmt: skip
 

@@ -9,6 +9,7 @@ FORMS = {"clustered": "One adapter a cluster", "fedavg": "One adapter for all", 
 GROUPINGS = {
     "wishes": "grouped by what they wished for in their own words",
     "weights": "grouped by how their first trained adapters differ",
+    "both": "grouped by what they wished for and by how their first trained adapters differ",
     "oracle": "grouped by their true styles, which only a simulation knows",
     "random": "grouped at random",
     "single": "all in one group",

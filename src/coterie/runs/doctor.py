@@ -137,6 +137,7 @@ def graphics() -> Finding:
 def _played(recipe: Recipe) -> list[Finding]:
     """What a run would begin with: the backbone, the people, and the numbers that are chosen by the machine."""
     from coterie.runs.build import cut_of, load_backbone, population_of, resolve
+    from coterie.runs.possible import require_possible
 
     name = shelf_name(recipe.backbone)
     given = recipe.model_copy(update={"engine": recipe.engine.model_copy(update={"width": recipe.engine.width or 1})})
@@ -156,6 +157,13 @@ def _played(recipe: Recipe) -> list[Finding]:
     train, held_out = (sum(len(getattr(client, part)) for client in clients) for part in ("train", "held_out"))
     value = f"{len(clients)} people, {train} pictures to train on, {held_out} held out, {len(skipped)} skipped"
     findings.append(Finding("data", value))
+    try:
+        require_possible(recipe, people)
+    except UserError as error:
+        return [
+            *findings,
+            Finding("form", _line(error), False, "--set form.grouping.name=weights or --set form.name=local"),
+        ]
     try:
         engine = resolve(recipe, len(clients))[0].engine
     except UserError as error:

@@ -254,6 +254,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
     for one in filter(None, (recipe, control_of(recipe))):
         _require_sums(one, where)
+        _require_adapters(one, where)
         _require_different_sinks(one, where)
         _require_shapes(one, where)
         require_whole_adapters(one.form, where)
@@ -273,12 +274,23 @@ def _require_sums(recipe: Recipe, where: str) -> None:
     """What reads single replies cannot run where the server sees only their sums."""
     if not recipe.cohort.sealed:
         return
-    rule, grouping = getattr(recipe.form, "aggregator", None), getattr(recipe.form, "grouping", None)
+    rule = getattr(recipe.form, "aggregator", None)
     if rule is not None and not rule.linear:
         raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
-    if grouping is not None and grouping.reads == "adapters":
+
+
+def _require_adapters(recipe: Recipe, where: str) -> None:
+    """A grouping that compares adapters must get to see some."""
+    grouping = getattr(recipe.form, "grouping", None)
+    if grouping is None or grouping.reads not in ("adapters", "both"):
+        return
+    name = shelf_name(grouping)
+    if recipe.cohort.sealed:
+        raise UserError(f"{where}: cohort.sealed: form.grouping {name} reads single adapters; use wishes")
+    if not recipe.rounds:
         raise UserError(
-            f"{where}: cohort.sealed: form.grouping {shelf_name(grouping)} reads single adapters; use wishes"
+            f"{where}: rounds: form.grouping {name} reads what training made, and 0 rounds make nothing; "
+            "take at least 1, or form.grouping = 'wishes'"
         )
 
 

@@ -48,6 +48,7 @@ from coterie.runs.build import (
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Loop, Tell
+from coterie.runs.possible import require_possible
 from coterie.runs.recipe import (
     Recipe,
     as_plain,
@@ -93,6 +94,9 @@ def start(
     studio = isinstance(recipe.data.source, Studio)
     table = None if studio else recipe.data.source.read(32)
     people = population_of(recipe, 32, table)
+    for one in filter(None, (recipe, control_of(recipe))):
+        if one.data == recipe.data:
+            require_possible(one, people)
     with nothing_left_of_mistakes(folder), contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
         resolved, plan = resolve(recipe, len(people.clients), crew.plan)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coterie.core.errors import UserError
+from coterie.federation.stable import loners
 from coterie.runs.folder import RunFolder, open_run
 
 _COLUMNS = ("run", "form", "backbone", "rounds", "seed", "state")
@@ -43,6 +44,7 @@ def details(path: Path) -> dict[str, Any]:
     shared = facts["form"] != "local"  # there no adapter is sent, and what is served is the bare backbone
     facts |= {
         "clusters": len(set(results["clusters"].values())) or None,
+        "alone_in_a_cluster": loners(results["clusters"]),
         **({"uplink_bytes_per_person_and_round": _uplink(results)} if shared else {}),
         "seconds": results["seconds"],
         "failures": sorted(results["failures"]),

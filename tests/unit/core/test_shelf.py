@@ -4,11 +4,11 @@ import pytest
 
 from coterie.core.errors import UserError
 from coterie.core.shelf import Problems, Shelf
-from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, KEEPINGS
+from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, KEEPINGS, SPLITS
 
 
 def test_every_file_of_a_shelf_registers_its_own_name():
-    shelves = {FORMS: 3, GROUPINGS: 5, KEEPINGS: 3, AGGREGATORS: 3}
+    shelves = {FORMS: 3, GROUPINGS: 6, SPLITS: 3, KEEPINGS: 3, AGGREGATORS: 3}
     for shelf, at_least in shelves.items():
         names = shelf.names()
         assert len(names) >= at_least
@@ -24,9 +24,9 @@ def test_a_wrong_name_gets_the_nearest_right_one():
 
 def test_a_wrong_key_deep_inside_is_named_with_its_path():
     with pytest.raises(Problems) as caught:
-        FORMS.build({"name": "clustered", "grouping": {"name": "wishes", "flor": 0.2}, "fit": {"stepz": 3}}, "form")
+        FORMS.build({"name": "clustered", "grouping": {"split": {"flor": 0.2}}, "fit": {"stepz": 3}}, "form")
     found = dict(caught.value.items)
-    assert found["form.grouping.flor"] == "unknown key; did you mean 'floor'?"
+    assert found["form.grouping.split.flor"] == "unknown key; did you mean 'floor'?"
     assert found["form.fit.stepz"] == "unknown key; did you mean 'steps'?"
 
 
@@ -58,3 +58,21 @@ def test_two_things_cannot_share_a_name():
         @dataclass(frozen=True)
         class Other:
             pass
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"name": "wishes", "floor": 0.2, "loner": 0.9, "most": 4}, {"split": {"floor": 0.2, "loner": 0.9, "most": 4}}),
+        ({"name": "weights", "most": 4}, {"name": "weights", "split": {"floor": 0.05, "most": 4}}),
+        ({"split": "kmeans", "floor": 0.2}, {"split": {"name": "kmeans", "floor": 0.2}}),
+    ],
+)
+def test_keys_are_read_where_they_stood_before(old, new):
+    """Recipes and run folders that were written before there were splits."""
+    assert FORMS.build({"grouping": old}) == FORMS.build({"grouping": new})
+
+
+def test_a_key_in_its_old_and_its_new_place_is_one_too_many():
+    with pytest.raises(Problems, match="which is given too; take only that"):
+        FORMS.build({"grouping": {"most": 3, "split": {"most": 4}}}, "form")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coterie.evals.hybrids import hybrid
-from coterie.runs.audit_hybrids import beats_single, means
+from coterie.runs.audit_hybrids import FULL, beats_single, means
 
 
 class Judge:
@@ -39,10 +39,7 @@ def test_the_smaller_of_the_two_counts_picture_by_picture():
 
 
 def test_a_way_must_beat_the_better_of_the_two_alone():
-    rows = [
-        {"pair": "a+b", "way": way, "both": both, "subject": 1.0, "pictures": 4}
-        for way, both in [("a", 0.1), ("b", 0.3), ("merge", 0.2), ("composite", 0.4), ("switch", 0.3), ("schedule", 0.0),
-                          ("merge, both fully", 0.31)]
-    ]  # fmt: skip
-    assert beats_single(rows) == {"merge": 0, "composite": 1, "switch": 0, "schedule": 0, "merge, both fully": 1}
+    said = {"a": 0.1, "b": 0.3, "merge": 0.2, "composite": 0.4, "switch": 0.3, "schedule": 0.0, FULL: 0.31}
+    rows = [{"pair": "a+b", "way": w, "both": both, "subject": 1.0, "pictures": 4} for w, both in said.items()]
+    assert beats_single(rows) == {"merge": 0, "composite": 1, "switch": 0, "schedule": 0, FULL: 1}
     assert means(rows)[0] == {"way": "best single", "both": 0.3, "subject": 1.0, "pairs": 1, "pictures": 4}

@@ -9,6 +9,7 @@ from coterie.federation.groupings.oracle import Oracle
 from coterie.federation.groupings.random import Random
 from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.sampling import sample
+from coterie.federation.splits.agglomerative import Agglomerative
 from coterie.federation.stable import stable_ids
 
 
@@ -32,7 +33,7 @@ def test_clear_groups_are_found_and_their_names_mean_nothing():
 
 def test_noise_is_one_group():
     rng = np.random.default_rng(1)
-    found = Wishes(floor=0.3).group({f"c{i}": rng.standard_normal(64) for i in range(8)}, {}, 0)
+    found = Wishes(Agglomerative(floor=0.3)).group({f"c{i}": rng.standard_normal(64) for i in range(8)}, {}, 0)
     assert set(found.labels.values()) == {"0"}
     assert found.numbers["group/silhouette"] < 0.3
 
@@ -45,7 +46,7 @@ def test_fewer_than_three_are_one_group(count):
 def test_a_loner_stands_alone():
     vectors = people(0.05, groups=2)
     vectors["odd"] = -vectors["w0"]
-    found = Wishes(most=2).group(vectors, {}, 0)
+    found = Wishes(Agglomerative(most=2)).group(vectors, {}, 0)
     assert list(found.labels.values()).count(found.labels["odd"]) == 1
 
 

@@ -276,3 +276,16 @@ def test_columns_of_an_alone_run_that_say_nothing_are_not_shown(tmp_path, write_
     assert "own/personal" in said
     for words in ("cluster", "style/", "uplink", "failures"):
         assert words not in said
+
+
+def test_who_is_alone_in_a_cluster_is_said(tmp_path, write_run, capsys):
+    path = write_run(tmp_path / "run", people={"ada": "neon", "bo": "neon", "cleo": "neon", "dov": "pixel"})
+    page = page_of(path)
+    assert "<span>dov, alone</span>" in page
+    assert "<span>ada, bo and cleo</span>" in page
+    assert "of 3 and 1 people, one of them alone" in page
+    assert "<dt>people alone in their cluster</dt><dd>1</dd>" in page
+    found = details(path)
+    assert found["facts"]["alone_in_a_cluster"] == ["dov"]
+    print_details(found, "table")
+    assert re.search(r"alone_in_a_cluster +dov", capsys.readouterr().out)

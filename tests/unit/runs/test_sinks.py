@@ -181,7 +181,7 @@ def test_nothing_private_is_told(tmp_path, heard):
             openings.append(opening)
             return self
 
-    recipe = small("sinks=curious", 'form.grouping.name="wishes"')
+    recipe = small("sinks=curious", 'form.grouping.name="wishes"', 'data.partition="column"')
     start(recipe, tmp_path / "run")
     said = json.dumps([dict(openings[0].settings), openings[0].name, openings[0].key, [v for _, _, v in heard]])
     people = population_of(recipe, 16)

@@ -38,12 +38,11 @@ class Rooted(Clustered):
         return State(adapter, root_agg=self.aggregator.init(adapter))
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
-        sent = {c: {ROOT: state.root, "part": state.clusters[state.labels[c]]} for c in cohort}
+        asked = self._asked(state, cohort)
+        sent = {c: {ROOT: state.root, "part": part} for c, part in asked.starts.items()}
         replies = await cohort.map(self.client_layers, sent)
-        if self.grouping.reads == "adapters" and not state.grouped:
-            parts = {client: update.adapter for client, update in replies.pick("part").items()}
-            state = self._regroup(state, parts, cohort)
-        state = self._averaged(state, replies.pick("part"))
+        parts = replies.pick("part")
+        state = self._averaged(self._learned(state, asked, parts, cohort), parts, asked.aside)
         agg, root, noted = self.aggregator.apply(state.root_agg, state.root, replies.pick(ROOT))
         numbers = {**state.numbers, **{f"{key}/{ROOT}": value for key, value in noted.items()}}
         return state._replace(root=root, root_agg=agg, numbers=numbers)

@@ -1,58 +1,88 @@
-"""Groups by what adapters do: cosine of effective updates, ``<D_i, D_j> / (|D_i| |D_j|)``, after the first round.
+"""Groups by what training did: cosine of changes of the effective update, ``<D_i, D_j> / (|D_i| |D_j|)``.
 
-The inner product is taken on factors, ``sum((b_i^T b_j) * (a_i a_j^T))``, so no dense update is formed and a change of
-gauge changes nothing. LoRA weights cluster by artistic style: arXiv:2412.12048.
+A change is what a client's first training made of the common start, from ``b_0 a_0`` to ``b a``. The inner product is
+taken on factors, ``sum((b_i^T b_j) * (a_i a_j^T))``, so no dense update is formed and the gauge does not matter.
+LoRA weights cluster by artistic style: arXiv:2412.12048.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le
 
 from coterie.core.adapter import Adapter, LowRank
-from coterie.core.protocols import ClientId, Facts, Grouped
-from coterie.federation.groupings.wishes import by_distance
-from coterie.federation.shelves import GROUPINGS
+from coterie.core.protocols import ClientId, Facts, Grouped, Split
+from coterie.federation.groupings.wishes import FORMER, cut
+from coterie.federation.shelves import GROUPINGS, SPLITS
+from coterie.federation.silhouette import Matrix
+from coterie.federation.splits.agglomerative import Agglomerative
 
 
 @GROUPINGS.register("weights")
 @dataclass(frozen=True)
 class Weights:
-    """Average linkage on the cosine distance of effective updates.
+    """Clients whose first training changed the model alike.
 
     Attributes:
-        floor: below this best mean silhouette everybody is one group.
-        most: largest number of groups tried; 0 for one less than the clients.
+        split: how clusters are cut out of the similarities. The floors of the splits were calibrated on wishes,
+            not on adapters; here the default is average linkage with a floor of 0.05.
     """
 
-    floor: Annotated[float, Ge(0), Le(1)] = 0.05
-    most: Annotated[int, Ge(0)] = 0
+    split: Annotated[Split, SPLITS] = Agglomerative(floor=0.05)
 
     reads: ClassVar[str] = "adapters"
+    former: ClassVar[Mapping[str, str]] = FORMER
 
     def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
         clients = sorted(vectors)
-        inner = np.array([[product(vectors[i], vectors[j]) for j in clients] for i in clients])
-        norms = np.sqrt(np.clip(np.diag(inner), 1e-300, None))
-        labels, numbers = by_distance(np.clip(1 - inner / np.outer(norms, norms), 0, 2), self.floor, self.most)
-        numbers["group/floor"] = self.floor
-        return Grouped({c: str(k) for c, k in zip(clients, labels.tolist(), strict=True)}, numbers)
+        return cut(self.split, clients, cosines([vectors[c] for c in clients]), seed)
+
+
+def cosines(changes: Sequence[tuple[Adapter, Adapter]]) -> Matrix:
+    """Cosines ``(n, n)`` of changes, each an adapter before and after; one that changed nothing is like nobody."""
+    inner = products(changes)
+    norms = np.sqrt(np.clip(np.diag(inner), 1e-300, None))
+    similarity: Matrix = inner / np.outer(norms, norms)
+    return similarity
+
+
+def products(changes: Sequence[tuple[Adapter, Adapter]]) -> Matrix:
+    """Inner products ``(n, n)`` of changes of effective updates, over all parts, in float64.
+
+    The change of a low-rank part is itself low-rank, ``[b, -b_0] [a; a_0]``; a start of zeros is left out. Memory is of
+    order ``(n rank)^2``.
+    """
+    total = np.zeros((len(changes), len(changes)))
+    for index, part in enumerate(changes[0][1].layout.parts):
+        if not isinstance(part, LowRank):
+            flat = torch.stack([(e.dense(index).double() - s.dense(index).double()).flatten() for s, e in changes])
+            total += (flat @ flat.T).numpy()
+            continue
+        left, right, ends = [], [], [0]
+        for start, end in changes:
+            factors = [_scaled(end, index, 1.0)]
+            if start.factors(index)[0].any():
+                factors.append(_scaled(start, index, -1.0))
+            left += [b for b, _ in factors]
+            right += [a for _, a in factors]
+            ends.append(ends[-1] + sum(len(a) for _, a in factors))
+        b, a = torch.cat(left, 1), torch.cat(right, 0)
+        grams = ((b.T @ b) * (a @ a.T)).numpy()
+        total += np.add.reduceat(np.add.reduceat(grams, ends[:-1], axis=0), ends[:-1], axis=1)
+    return total
 
 
 def product(one: Adapter, other: Adapter) -> float:
-    """Inner product of two effective updates, over all low-rank parts, in float64."""
-    total = 0.0
-    for index, part in enumerate(one.layout.parts):
-        theirs = other.layout.parts[index]
-        if isinstance(part, LowRank) and isinstance(theirs, LowRank):
-            (b1, a1), (b2, a2) = one.factors(index), other.factors(index)
-            grams = (b1.double().T @ b2.double()) * (a1.double() @ a2.double().T)
-            total += part.scale * theirs.scale * float(torch.sum(grams))
-        else:
-            total += float(torch.sum(one.dense(index).double() * other.dense(index).double()))
-    return total
+    """Inner product of two effective updates, over all parts, in float64."""
+    return float(products([(adapter.layout.zeros(), adapter) for adapter in (one, other)])[0, 1])
+
+
+def _scaled(adapter: Adapter, index: int, sign: float) -> tuple[torch.Tensor, torch.Tensor]:
+    part = adapter.layout.parts[index]
+    assert isinstance(part, LowRank)
+    b, a = adapter.factors(index)
+    return sign * part.scale * b.double(), a.double()

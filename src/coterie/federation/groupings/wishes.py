@@ -1,76 +1,54 @@
-"""Groups by encoded wishes: agglomerative clustering with the number of groups chosen by silhouette.
+"""Groups by encoded wishes, by their cosines.
 
 Paper A (arXiv:2508.04745) groups clients by the similarity of their uploaded task requirements and does not say how.
-Silhouette: Rousseeuw, 1987. The floors were calibrated on wishes of invented people (``tools/calibrate_wishes.py``),
-never on those of the studio.
+The floors of the splits were calibrated on wishes of invented people (``tools/calibrate_wishes.py``), never on those
+of the studio.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from annotated_types import Ge, Le
-from numpy.typing import NDArray
 
-from coterie.core.protocols import ClientId, Facts, Grouped
-from coterie.federation.shelves import GROUPINGS
+from coterie.core.protocols import ClientId, Facts, Grouped, Split
+from coterie.federation.shelves import GROUPINGS, SPLITS
+from coterie.federation.silhouette import Matrix
+from coterie.federation.splits.agglomerative import Agglomerative
+
+FORMER = {"floor": "split.floor", "loner": "split.loner", "most": "split.most"}  # recipes that were written before
 
 
 @GROUPINGS.register("wishes")
 @dataclass(frozen=True)
 class Wishes:
-    """Average linkage on cosine distance.
+    """Clients whose encoded wishes point the same way.
 
     Attributes:
-        floor: below this best mean silhouette everybody is one group.
-        loner: a client farther than this (cosine distance) from the centre of its own group stands alone.
-        most: largest number of groups tried; 0 for one less than the clients.
+        split: how clusters are cut out of the similarities.
     """
 
-    floor: Annotated[float, Ge(0), Le(1)] = 0.12
-    loner: Annotated[float, Ge(0), Le(2)] = 1.0
-    most: Annotated[int, Ge(0)] = 0
+    split: Annotated[Split, SPLITS] = Agglomerative()
 
     reads: ClassVar[str] = "wishes"
+    former: ClassVar[Mapping[str, str]] = FORMER
 
     def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
         clients = sorted(vectors)
-        unit = np.stack([np.asarray(vectors[c], dtype=np.float64) for c in clients])
-        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        labels, numbers = by_distance(np.clip(1 - unit @ unit.T, 0, 2), self.floor, self.most)
-        centres = {k: unit[labels == k].mean(0) for k in set(labels.tolist())}
-        alone = 0
-        for i in range(len(clients)):
-            centre = centres[labels[i]]
-            if (labels == labels[i]).sum() > 1 and 1 - unit[i] @ centre / np.linalg.norm(centre) > self.loner:
-                labels[i] = labels.max() + 1
-                alone += 1
-        numbers |= {"group/floor": self.floor, "group/loner_floor": self.loner, "group/loners": float(alone)}
-        return Grouped({c: str(k) for c, k in zip(clients, labels.tolist(), strict=True)}, numbers)
+        return cut(self.split, clients, cosines(vectors[c] for c in clients), seed)
 
 
-def by_distance(distance: NDArray[np.float64], floor: float, most: int) -> tuple[NDArray[np.int64], dict[str, float]]:
-    """Labels and numbers for a matrix of distances ``(n, n)``; the number of groups by silhouette.
+def cosines(wishes: Iterable[Any]) -> Matrix:
+    """Cosines ``(n, n)`` of wish vectors."""
+    unit = np.stack([np.asarray(wish, dtype=np.float64) for wish in wishes])
+    unit /= np.clip(np.linalg.norm(unit, axis=1, keepdims=True), 1e-150, None)
+    return unit @ unit.T
 
-    Fewer than three clients, or a best mean silhouette below ``floor``, are one group.
-    """
-    from sklearn.cluster import AgglomerativeClustering
-    from sklearn.metrics import silhouette_score
 
-    n = len(distance)
-    one = np.zeros(n, dtype=np.int64)
-    distance = (distance + distance.T) / 2
-    np.fill_diagonal(distance, 0.0)
-    best, chosen = -1.0, one
-    for k in range(2, min(most or n - 1, n - 1) + 1):
-        labels = AgglomerativeClustering(k, metric="precomputed", linkage="average").fit_predict(distance)
-        score = float(silhouette_score(distance, labels, metric="precomputed"))
-        if score > best + 1e-9:
-            best, chosen = score, labels.astype(np.int64)
-    if best < floor:
-        chosen = one
-    numbers = {"group/silhouette": best, "group/count": float(len(set(chosen.tolist())))}
-    return chosen, numbers
+def cut(split: Split, clients: list[ClientId], similarity: Matrix, seed: int) -> Grouped:
+    """What a split makes of the similarities of clients, which are in order of their ids."""
+    labels, numbers = split.split(similarity, seed)
+    groups = {client: str(label) for client, label in zip(clients, labels.tolist(), strict=True)}
+    return Grouped(groups, {**numbers, "group/count": float(len(set(groups.values())))})

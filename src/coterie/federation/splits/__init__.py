@@ -1,0 +1,1 @@
+"""Ways of cutting clusters out of similarities, one a file."""

@@ -1,0 +1,69 @@
+"""Any form with any keeping and any grouping, and any grouping with any split: a round of all but the model."""
+
+import itertools
+
+import pytest
+
+from coterie.core.errors import UserError
+from coterie.federation.shelves import FORMS, GROUPINGS, KEEPINGS, SPLITS
+from coterie.runs.compatible import require_whole_adapters
+
+SIZES = {"random": {"sizes": [2, 1]}}  # of three people
+
+
+def keys(shelf, name):
+    return set(shelf[name].__dataclass_fields__)
+
+
+def table():
+    for form in FORMS.names():
+        keepings = KEEPINGS.names() if "keeping" in keys(FORMS, form) else [None]
+        groupings = GROUPINGS.names() if "grouping" in keys(FORMS, form) else [None]
+        for keeping, grouping in itertools.product(keepings, groupings):
+            split = (
+                SPLITS.names()
+                if grouping and keeping == keepings[0] and "split" in keys(GROUPINGS, grouping)
+                else [None]
+            )
+            for cut in split:
+                chosen = {"name": grouping, **SIZES.get(grouping, {}), **({"split": cut} if cut else {})}
+                yield form, {**({"keeping": keeping} if keeping else {}), **({"grouping": chosen} if grouping else {})}
+
+
+def possible(form, settings):
+    """One pair is refused in every recipe: factors that do nothing alone cannot be compared."""
+    try:
+        require_whole_adapters(FORMS.build({"name": form, **settings}), "")
+    except UserError:
+        return False
+    return True
+
+
+ALL = list(table())
+TABLE = [pair for pair in ALL if possible(*pair)]
+
+
+def test_only_split_adapters_cannot_be_compared():
+    refused = [settings for form, settings in ALL if (form, settings) not in TABLE]
+    assert refused
+    assert all(s["keeping"] == "split" and s["grouping"]["name"] in ("weights", "both") for s in refused)
+
+
+def test_the_table_has_every_name():
+    said = str(TABLE)
+    for shelf in (FORMS, KEEPINGS, GROUPINGS, SPLITS):
+        assert all(f"'{name}'" in said for name in shelf.names())
+
+
+@pytest.mark.parametrize(("form", "settings"), TABLE, ids=[f"{f}-{'-'.join(map(str, s.values()))}" for f, s in TABLE])
+def test_it_plays_a_round_and_everybody_keeps_something(world, form, settings):
+    w = world(form, settings, clients=3, rounds=1)
+    results = w.play()
+    assert not results["failures"]
+    assert all(score["loss"] > 0 for score in results["final"])
+    for client in w.targets:
+        kept = w.path / "sites" / client / "adapters"
+        assert (kept / "served").is_dir()
+        assert (kept / "personal").is_dir() == bool(results["personal"][client])
+    clustered = "grouping" in settings
+    assert set(results["clusters"]) == (set(w.targets) if clustered else set())
