@@ -38,6 +38,7 @@ class Belongings:
         tests: held-out rows by name of the test set: ``own``, and ``style`` where a simulation knows it.
         levels: noise levels of a test set's rows.
         wishes: the client's wish in words, by kind; the one that counts is under the empty name.
+        rewishes: from which round on which kind counts instead, in order of rounds.
         pixels: training pictures, for what is looked at and compared at the site.
         held_out: held-out pictures and captions.
         before: words that this client puts before every caption.
@@ -54,6 +55,7 @@ class Belongings:
     held_out: tuple[Pictures, tuple[str, ...]]
     before: str = ""
     prompts: tuple[str, ...] = ()
+    rewishes: tuple[tuple[int, str], ...] = ()
 
     @property
     def num_examples(self) -> int:
@@ -196,5 +198,7 @@ class OpenSite:
         return [kind for kind, words in self.host.belongings.wishes.items() if kind and words]
 
     async def describe(self, kind: str = "") -> Tensor:
+        since = [later for number, later in self.host.belongings.rewishes if number <= self.header.round]
+        kind = kind or (since[-1] if since else "")
         vector: Tensor = await Work("describe", self.client, self.host.belongings.wishes.get(kind, ""))
         return vector
