@@ -104,14 +104,15 @@ def settled(
 ) -> dict[ClientId, str]:
     """Hysteresis: who would change clusters stays, unless the new centre is nearer than the old one by ``margin``.
 
-    Centres are those of the new groups, taken once, so nothing depends on an order. Where the old cluster is gone,
-    there is nothing to stay in.
+    Centres are those of the new groups, taken once, so nothing depends on an order, and without the client itself,
+    which would pull one of the two. Where the old cluster is gone, there is nothing to stay in.
     """
     members, stays = members_of(new), dict(new)
     for client, name in new.items():
         before = old.get(client, name)
         if before != name and before in members:
-            gain = likeness([client], members[name]) - likeness([client], members[before])
+            others = [other for other in members[name] if other != client] or [client]
+            gain = likeness([client], others) - likeness([client], members[before])
             if gain <= margin:
                 stays[client] = before
     return stays
