@@ -27,7 +27,7 @@ FORMS = [
     ("fedavg", {"keeping": "finetune"}),
     ("local", {}),
     ("clustered", {"grouping": "wishes"}),
-    ("clustered", {"grouping": "weights", "aggregator": "product_svd", "keeping": "none"}),
+    ("clustered", {"grouping": "weights", "keeping": "none"}),
     ("clustered", {"grouping": "oracle", "regroup_every": 2}),
     ("clustered", {"grouping": "single", "keeping": "finetune"}),
 ]

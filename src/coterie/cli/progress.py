@@ -147,7 +147,9 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         groups = len(set(fields["clusters"].values()))
         found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
-        lived = life(fields)
+        from coterie.report.lives import happened  # a run has loaded all that it needs, other commands have not
+
+        lived = happened(fields)
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{f'  {lived}' if lived else ''}"
     if event == "finishing":
         return f"{control}finishing: what each keeps, its scores, the last pictures"
@@ -159,22 +161,6 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "report":
         return f"report: {fields['path']}"
     return ""
-
-
-def life(fields: dict[str, Any]) -> str:
-    """Who came, left or has another wish before a round, and what that did to clusters; empty if nothing happened."""
-    numbers, said = fields.get("numbers", {}), []
-    for key, what in (("joined", "joined"), ("left", "left"), ("rewished", "wishes for something else")):
-        who = fields.get(key, ())
-        if who:
-            more = f" and {len(who) - MOST_NAMED} more" if len(who) > MOST_NAMED else ""
-            said.append(f"{', '.join(who[:MOST_NAMED])}{more} {what}")
-    for key, what in (("moved", "changed clusters"), ("born", "new"), ("died", "gone")):
-        if numbers.get(f"life/{key}"):
-            said.append(f"{numbers[f'life/{key}']:.0f} {what}")
-    if "life/ari" in numbers:
-        said.append(f"agreement with the last grouping {numbers['life/ari']:.2f}")
-    return "; ".join(said)
 
 
 def people_sentence(fields: dict[str, Any]) -> str:
