@@ -24,6 +24,7 @@ from coterie.evals.pictures import Painter
 from coterie.evals.wishes import Listener
 from coterie.federation.shelves import FORMS
 from coterie.federation.wish_mode import wish_mode_of
+from coterie.runs.attendance import wishes_by_round
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop
 from coterie.runs.recipe import make_recipe
@@ -106,6 +107,8 @@ class World:
     absent: tuple = ()
     tests: tuple = ("own",)
     wishes: dict = field(default_factory=dict)
+    later: dict = field(default_factory=dict)
+    changes: tuple = ()
     sizes: dict = field(default_factory=dict)
     log: list = field(default_factory=list)
     events: list = field(default_factory=list)
@@ -114,7 +117,7 @@ class World:
         recipe = make_recipe({"rounds": self.rounds, "seed": self.seed}, "toy").model_copy(update={"form": self.form})
         pictures = recipe.pictures.model_copy(update={"prompts": ("a",), "hybrids": False})
         cohort = recipe.cohort.model_copy(update={"share": self.share})
-        recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort})
+        recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort, "changes": self.changes})
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
         by_name, mode = {type(o).__name__: o for o in owners}, wish_mode_of(self.form)
@@ -125,10 +128,10 @@ class World:
             tests = {"own": {"target": rows["target"][:1].repeat_interleave(4, 0)}} if len(rows["target"]) else {}
             pixels = np.zeros((2, 4, 4, 3), np.uint8)
             folder = self.path / "sites" / client
-            wishes = {"": self.wishes.get(client, client)}
-            hosts[client] = SiteHost(
-                Belongings(client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y"))), house
-            )
+            wishes = {"": self.wishes.get(client, client), "purpose": self.later.get(client, "")}
+            rewishes = wishes_by_round(self.changes, client)
+            about = (client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y")))
+            hosts[client] = SiteHost(Belongings(*about, rewishes=rewishes), house)
         facts = {c: Facts(len(h.belongings.train["target"]), c[0]) for c, h in hosts.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731

@@ -42,6 +42,7 @@ class Given:
     truths: dict = field(default_factory=dict)
     seed: int = 0
     pull: float = 1.0
+    here: dict | None = None
 
     def __iter__(self):
         return iter(sorted(self.people))
@@ -52,6 +53,10 @@ class Given:
     @property
     def facts(self):
         return {c: Facts(1, self.truths.get(c, c[0])) for c in self}
+
+    @property
+    def everybody(self):
+        return self.here or self.facts
 
     async def map(self, half, inputs):
         if half.__name__ == "client_wish":
@@ -221,11 +226,11 @@ def test_who_has_not_answered_has_a_cluster_until_it_is_grouped(name, split):
     form, everybody = Clustered(grouping(name, split)), Given(people)
     state = done(form.enrol(done(form.init(LAYOUT.start(1))), everybody))
     for count, asked in enumerate((["a0", "b0", "b1", "a1"], ["a1", "a2"], ["a3", "b2", "b3"], ["a4"]), 1):
-        state = done(form.round(state, Given({c: people[c] for c in asked}, pull=0.4)))
+        state = done(form.round(state, Given({c: people[c] for c in asked}, pull=0.4, here=everybody.facts)))
         assert set(state.labels) == set(people)
         assert all(form.serve(state, c) is not None for c in people)
-        assert state.grouped == (count == 4)
-    assert state.answered == {}
+        assert state.numbers["group/unseen"] == (0 if count == 4 else len(people) - len(state.answered))
+    assert set(state.answered) == set(people)
     at_once = played(grouping(name, split), people, pull=0.4)
     assert partition(state.labels) == partition(at_once.labels)
     assert all(len({c[0] for c in group}) == 1 for group in partition(state.labels))

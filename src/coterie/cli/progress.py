@@ -149,7 +149,10 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         alone = int(fields["numbers"].get("group/loners", 0)) if found else 0
         found += f", {alone} of one person" if alone else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
-        return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}"
+        from coterie.report.lives import happened  # a run has loaded all that it needs, other commands have not
+
+        lived = happened(fields)
+        return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{f'  {lived}' if lived else ''}"
     if event == "finishing":
         return f"{control}finishing: what each keeps, its scores, the last pictures"
     if event == "sink_failed":

@@ -131,6 +131,11 @@ class Cohort(Protocol):
     @property
     def facts(self) -> Mapping[ClientId, Facts]: ...
     @property
+    def everybody(self) -> Mapping[ClientId, Facts]:
+        """All who are there now, whether or not they are of this cohort."""
+        ...
+
+    @property
     def seed(self) -> int:
         """The run's seed, for draws on the server."""
         ...
@@ -257,7 +262,16 @@ class Form(Protocol):
         ...
 
     async def init(self, adapter: Adapter) -> Any: ...
-    async def enrol(self, state: Any, newcomers: Cohort) -> Any: ...
+    async def enrol(self, state: Any, newcomers: Cohort) -> Any:
+        """Before the first round, and before every round in which somebody comes, leaves or has another wish.
+
+        ``newcomers`` are to be asked: who came and who has another wish, perhaps nobody. Who is in the state and no
+        longer in ``newcomers.everybody`` has left and is to be forgotten; what it helped to learn stays. One member
+        does for all three, because what they ask of a form is one thing: to look once more at who is there. A form
+        that knows nothing of single clients returns the state as it is.
+        """
+        ...
+
     async def round(self, state: Any, cohort: Cohort) -> Any: ...
     async def client_personal(self, site: Site, served: Adapter) -> Adapter | None: ...
     def serve(self, state: Any, client: ClientId) -> Adapter:

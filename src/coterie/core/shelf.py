@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, cast, get_type_hints
+from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
 
 from coterie.core.errors import UserError, nearest
 
@@ -165,8 +165,10 @@ def validated(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
 def _at(kind: type[Any], path: tuple[Any, ...]) -> type[Any]:
     """The model or dataclass that a path of field names leads to."""
     for name in path:
-        hints = get_type_hints(kind)
-        kind = hints.get(str(name), kind)
+        if isinstance(name, int) and get_args(kind):  # one of a list
+            kind = get_args(kind)[0]
+        else:
+            kind = get_type_hints(kind).get(str(name), kind)
     return kind
 
 

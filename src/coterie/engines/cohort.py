@@ -59,7 +59,7 @@ class Terms:
         courier: that carries the messages.
         layouts: that adapters on the wire may have.
         codec: how rows are written.
-        facts: of every client.
+        facts: of every client that is there.
         seed: of the run.
         quorum: smallest share of the asked clients that must answer.
         sealed: whether single replies stay closed to the form.
@@ -79,7 +79,10 @@ class Terms:
 
 @dataclass
 class RoundCohort:
-    """Clients of one round and attempt; what it meters belongs to the attempt until the loop accepts it."""
+    """Clients of one round and attempt; what it meters belongs to the attempt until the loop accepts it.
+
+    ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not.
+    """
 
     clients: tuple[ClientId, ...]
     terms: Terms
@@ -90,6 +93,7 @@ class RoundCohort:
     meter: Meter = field(default_factory=Meter)
     touched: dict[ClientId, str] = field(default_factory=dict)
     call: int = 0
+    required: bool = True
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -100,6 +104,10 @@ class RoundCohort:
     @property
     def facts(self) -> Mapping[ClientId, Facts]:
         return {client: self.terms.facts[client] for client in self.clients}
+
+    @property
+    def everybody(self) -> Mapping[ClientId, Facts]:
+        return self.terms.facts
 
     @property
     def seed(self) -> int:
@@ -124,7 +132,7 @@ class RoundCohort:
         values = {c: answer for c, answer in answers.items() if c not in failures}
         for client, reason in failures.items():
             self.terms.tell("client_failed", round=self.round, client=client, half=name, reason=reason)
-        if len(values) < max(1, self.terms.quorum * len(inputs)) and inputs:
+        if self.required and len(values) < max(1, self.terms.quorum * len(inputs)) and inputs:
             first = next(iter(sorted(failures.items())))
             raise QuorumLost(
                 f"round {self.round}: {len(values)} of {len(inputs)} clients answered, fewer than the quorum of "

@@ -39,6 +39,7 @@ class Belongings:
         tests: held-out rows by name of the test set: ``own``, and ``style`` where a simulation knows it.
         levels: noise levels of a test set's rows.
         wishes: the client's wish in words, by kind; the one that counts is under the empty name.
+        rewishes: from which round on which kind counts instead, in order of rounds.
         pixels: training pictures, for what is looked at and compared at the site.
         held_out: held-out pictures and captions.
         before: words that this client puts before every caption.
@@ -55,6 +56,7 @@ class Belongings:
     held_out: tuple[Pictures, tuple[str, ...]]
     before: str = ""
     prompts: tuple[str, ...] = ()
+    rewishes: tuple[tuple[int, str], ...] = ()
 
     @property
     def num_examples(self) -> int:
@@ -199,6 +201,8 @@ class OpenSite:
         return [kind for kind, words in self.host.belongings.wishes.items() if kind and words]
 
     async def describe(self, kind: str = "") -> Tensor:
+        since = [later for number, later in self.host.belongings.rewishes if number <= self.header.round]
+        kind = kind or (since[-1] if since else "")
         words = self.host.belongings.wishes.get(kind, "")
         vector: Tensor = await Work("describe", self.client, words)
         house = self.host.house

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
+
+TIE = 1e-3  # what the nearness of centres counts beside one shared member
 
 
 def loners(labels: Mapping[str, str]) -> list[str]:
@@ -14,13 +16,20 @@ def loners(labels: Mapping[str, str]) -> list[str]:
     return sorted(client for client, label in labels.items() if sizes[label] == 1 and len(sizes) > 1)
 
 
-def stable_ids(old: Mapping[str, str], new: Mapping[str, str], used: int) -> tuple[dict[str, str], int]:
-    """New labels with the old names where groups share members.
+def stable_ids(
+    old: Mapping[str, str],
+    new: Mapping[str, str],
+    used: int,
+    likeness: Callable[[Collection[str], Collection[str]], float] = lambda some, others: 0.0,
+) -> tuple[dict[str, str], int]:
+    """New labels with the old names where groups share members: Hungarian assignment of the largest
+    ``|old_i and new_j| + 1e-3 cos(mu_i, mu_j)``, accepted only where they share one.
 
     Args:
         old: cluster by client so far; may be empty.
         new: group by client as a grouping gave it, under arbitrary names.
         used: how many names were ever given.
+        likeness: cosine between the centres of two sets of clients; it decides where as many members are shared.
 
     Returns:
         Cluster by client, and how many names have been given now. Unmatched groups get fresh names, in order of
@@ -28,16 +37,29 @@ def stable_ids(old: Mapping[str, str], new: Mapping[str, str], used: int) -> tup
     """
     from scipy.optimize import linear_sum_assignment
 
-    groups = sorted(set(new.values()), key=lambda g: min(c for c, h in new.items() if h == g))
-    names = sorted(set(old.values()))
-    shared = np.array([[sum(old.get(c) == n and g == h for c, h in new.items()) for n in names] for g in groups])
-    given: dict[str, str] = {}
+    groups = sorted(members_of(new).values())
+    names = sorted(members_of({c: n for c, n in old.items() if c in new}).items())
+    given: list[str] = [""] * len(groups)
     if names:
-        for i, j in zip(*linear_sum_assignment(-shared), strict=True):
+        shared = np.array([[len(set(group) & set(members)) for _, members in names] for group in groups])
+        near = np.array([[likeness(group, members) for _, members in names] for group in groups])
+        for i, j in zip(*linear_sum_assignment(-(shared + TIE * near)), strict=True):
             if shared[i, j] > 0:
-                given[groups[i]] = names[j]
-    for group in groups:
-        if group not in given:
-            given[group] = f"cluster-{used}"
+                given[i] = names[j][0]
+    for i, name in enumerate(given):
+        if not name:
+            given[i] = f"cluster-{used}"
             used += 1
-    return {client: given[group] for client, group in sorted(new.items())}, used
+    return dict(sorted((client, given[i]) for i, group in enumerate(groups) for client in group)), used
+
+
+def members_of(labels: Mapping[str, str]) -> dict[str, list[str]]:
+    """Clients of each cluster, both in order of names.
+
+    >>> members_of({"b": "x", "a": "x", "c": "w"})
+    {'w': ['c'], 'x': ['a', 'b']}
+    """
+    members: dict[str, list[str]] = {name: [] for name in sorted(set(labels.values()))}
+    for client in sorted(labels):
+        members[labels[client]].append(client)
+    return members

@@ -17,11 +17,14 @@ MOST_ROUNDS = 8
 
 
 def people(own: Measures, control: Measures | None, clusters: Mapping[str, int], atlas: Atlas) -> list[dict[str, Any]]:
-    """A card for each person, by cluster and name: their own pictures, and the prompts as columns of pictures."""
+    """A card for each person who is there at the end, by cluster and name: their own pictures, and the prompts as
+    columns of pictures.
+    """
     arm = own.arm
     base = atlas.add_all(arm.server_pictures("base"))
     cards = []
-    for name in sorted(arm.clients, key=lambda c: (clusters.get(arm.clusters.get(c, ""), 0), c)):
+    there = [c for c, client in arm.clients.items() if client.left is None]
+    for name in sorted(there, key=lambda c: (clusters.get(arm.clusters.get(c, ""), 0), c)):
         before = atlas.add_all(arm.site_pictures(name, "before")) or base
         rows = [("before", "before", "the model as it was", before)]
         after = atlas.add_all(arm.kept_pictures(name))

@@ -27,7 +27,7 @@ class Measures:
 
     @cached_property
     def _base(self) -> dict[Key, Score]:
-        return {(s.client, s.test, s.adapter): s for s in self.arm.history if s.round == 0 and s.adapter == "base"}
+        return {(s.client, s.test, s.adapter): s for s in self.arm.history if s.adapter == "base"}
 
     @cached_property
     def _final(self) -> dict[Key, Score]:
@@ -65,10 +65,13 @@ class Measures:
         return [1 - k / b for b, k in zip(base.levels, kept.levels, strict=True)]
 
     def removed_after(self, round: int, client: str) -> float | None:
-        """Share removed on a person's own held-out pictures by what was served after a round; 0 before training."""
+        """Share removed on a person's own held-out pictures by what was served after a round; 0 before training.
+
+        Who came later has no score of the backbone in round 0, but one in the round that it was first scored in.
+        """
         base = self.base(client, "own")
         if round == 0:
-            return None if base is None else 0.0
+            return None if base is None or base.round > 0 else 0.0
         return _share(base, self._served.get((round, client)))
 
     def everybody(self, test: str, adapter: str = "") -> list[float]:

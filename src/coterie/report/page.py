@@ -15,6 +15,7 @@ from coterie.core.errors import UserError
 from coterie.federation.stable import loners
 from coterie.report import crossings, gallery, limits
 from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
+from coterie.report.lives import belonging
 from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
 from coterie.report.read import Arm, read_run
 from coterie.report.sprites import Atlas
@@ -100,7 +101,7 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
         "curves": curves(own, other, clusters, control_name, "all folders" if arm.alone else "everybody"),
         "ends": {t: ends(own, other, t) for t in TESTS},
         "unseen": unseen(arm), "alone": arm.alone, "own_prompts": bool(arm.table("pictures").get("own_prompts")),
-        "progress": gallery.progress(arm, clusters, atlas),
+        "progress": gallery.progress(arm, clusters, atlas), "lives": belonging(arm, clusters),
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
         "table": table(own, other, clusters), "scored": scored(own, other), "levels": levels(own, clusters),

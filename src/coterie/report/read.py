@@ -36,11 +36,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Client:
-    """What is known of a client; ``truth`` only where a simulation knows the real group."""
+    """What is known of a client.
+
+    ``truth`` is there only where a simulation knows the real group, ``joined`` and ``left`` are the rounds before which
+    it came, if it was not there at the start, and went for good.
+    """
 
     name: str
     examples: int | None = None
     truth: str | None = None
+    joined: int | None = None
+    left: int | None = None
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,10 @@ def read_arm(path: Path) -> Arm:
         names = results.get("clients") or {name: {} for name in clusters or _sites(path)}
         return Arm(
             path=path, recipe=recipe, environment=environment, events=events, results=results,
-            clients={c: Client(c, k.get("examples"), k.get("truth")) for c, k in sorted(names.items())},
+            clients={
+                c: Client(c, *(k.get(key) for key in ("examples", "truth", "joined", "left")))
+                for c, k in sorted(names.items())
+            },
             clusters=dict(clusters), numbers={**_numbers(events), **(results.get("numbers") or {})},
             history=_scores(results.get("history", [])), final=_scores(results.get("final", [])),
             copies=_copies(results.get("copies") or {}), meter=Meter.from_plain(results.get("bytes", [])),

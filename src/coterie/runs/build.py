@@ -31,10 +31,12 @@ from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.workshop import Workshop
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
+from coterie.evals.wishes import KINDS as WISHES
 from coterie.evals.wishes import Listener
 from coterie.federation.wish_mode import wish_mode_of
 from coterie.models.backbone import Backbone, Rows, Shaped
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
+from coterie.runs.attendance import require_known, wishes_by_round
 from coterie.runs.recipe import Engine, Recipe, digest_of
 from coterie.wire.envelope import Header
 
@@ -76,6 +78,7 @@ def population_of(recipe: Recipe, cut: Cut, table: Table | None = None) -> Popul
     empty = [name for name, client in people.clients.items() if not len(client.train)]
     if empty:
         raise UserError(f"data: {empty[0]} has no training pictures; give them some or leave them out")
+    require_known(recipe.changes, {name: client.wishes for name, client in people.clients.items()})
     return mirrored(people) if data.flip else people
 
 
@@ -94,8 +97,11 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
         truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
         style = truths.pop() if len(truths) == 1 else None
-        said = [wish for wish in (table.columns["wish"][i] for i in rows) if wish] if "wish" in table.columns else []
-        wishes: dict[str, str] = {data.wish: said[0]} if said else {}
+        columns = {**{kind: f"wish_{kind}" for kind in WISHES}, data.wish: "wish"}
+        said = {
+            k: [w for w in (table.columns[c][i] for i in rows) if w] for k, c in columns.items() if c in table.columns
+        }
+        wishes: dict[str, str] = {kind: found[0] for kind, found in said.items() if found}
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:MOST_PROMPTS]))
@@ -294,6 +300,7 @@ def _belongings(
         held_out=(client.held_out.pixels, client.held_out.captions),
         before=before,
         prompts=client.prompts if recipe.pictures.own_prompts else (),
+        rewishes=wishes_by_round(recipe.changes, name),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from coterie.core.adapter import Adapter
@@ -17,10 +18,12 @@ from coterie.evals.pictures import Painter, noise_seed
 from coterie.evals.wishes import KINDS, Listener, agreement
 from coterie.federation.sampling import sample
 from coterie.federation.wish_mode import wish_mode_of
+from coterie.runs.attendance import Attendance
 from coterie.runs.folder import RunFolder
 from coterie.runs.gallery import draw_all, draw_round
 from coterie.runs.recipe import Recipe
 from coterie.runs.routed import publish_centroids
+from coterie.wire.meter import Meter
 
 Tell = Callable[..., None]
 
@@ -53,6 +56,11 @@ class Loop:
     def form(self) -> Form:
         return self.recipe.form
 
+    @cached_property
+    def people(self) -> Attendance:
+        """Who is there when."""
+        return Attendance(self.recipe.changes, tuple(self.terms.facts))
+
     async def play(self) -> dict[str, Any]:
         """Enrols, trains all rounds that are not yet done, and finishes; returns what ``results.json`` holds."""
         saved = self.folder.load(self.form, self.terms.header, self.terms.layouts)
@@ -64,23 +72,37 @@ class Loop:
         return await self.finish(state, book)
 
     async def one_round(self, state: Any, book: Book) -> tuple[Any, Book]:
-        """The next round (0 is enrolment), accepted as a whole or not at all."""
+        """The next round (0 is enrolment), accepted as a whole or not at all.
+
+        Where somebody came, left or has another wish, the form enrols before it trains, in the same attempt.
+        """
         number, began = book.round + 1, time.monotonic()
         attempt = self.folder.next_attempt(book.attempt)
-        clients = tuple(self.terms.facts)
-        if number:
-            chosen = sample(clients, self.recipe.cohort.share, self.form.strata(state), self.recipe.seed, number)
-        else:
-            chosen = clients
-        self.tell("round_started", round=number, attempt=attempt, clients=len(chosen))
-        cohort = self.cohort(chosen, number, attempt, book.accepted, "train" if number else "enrol")
+        news, before = self.people.news(number), state
+        enrolling = self.cohort(news.asked, number, attempt, book.accepted, "enrol")
+        enrolling.required = number == 0
+        cohort = self.cohort((), number, attempt, book.accepted, "train")
+        if not number:
+            self.tell("round_started", round=number, attempt=attempt, clients=len(enrolling))
         try:
-            state = await (self.form.round if number else self.form.enrol)(state, cohort)
+            leaving = await self.farewell(state, news.left, number, attempt, book.accepted)
+            if any(news):
+                state = await self.form.enrol(state, enrolling)
+            noted = {} if state.numbers is before.numbers else dict(state.numbers)
+            if number:
+                strata, share = self.form.strata(state), self.recipe.cohort.share
+                cohort.clients = sample(self.people.present(number), share, strata, self.recipe.seed, number)
+                self.tell("round_started", round=number, attempt=attempt, clients=len(cohort))
+                state = await self.form.round(state, cohort)
         except QuorumLost:
-            book.meter.add(cohort.meter, wasted=True)
+            for some in (leaving, enrolling, cohort):
+                book.meter.add(some.meter, wasted=True)
             raise
         book = Book(number, attempt, {**book.accepted, **cohort.touched}, book.meter, list(book.scores))
-        book.meter.add(cohort.meter)
+        crossed = Meter()
+        for some in (leaving, enrolling, cohort):
+            crossed.add(some.meter)
+        book.meter.add(crossed)
         if number % self.recipe.evaluation.every == 0 or number == self.recipe.rounds:
             await self.score(state, book)
         if number and number % self.recipe.pictures.every == 0:
@@ -88,43 +110,59 @@ class Loop:
                 self.folder, number, self.recipe.pictures.prompts, dict(self.form.adapters(state)), self.noise_seed
             )
         self.folder.save(state, book, self.terms.header)
-        own = [float(s["loss"].mean()) for s in book.scores if s["round"] == number and s["test"] == "own"]
+        now = [s for s in book.scores if s["round"] == number and s["adapter"] == ("served" if number else "base")]
+        own = [float(s["loss"].mean()) for s in now if s["test"] == "own"]
         self.tell(
             "round_done", round=number, attempt=attempt, seconds=round(time.monotonic() - began, 2),
-            up_bytes=cohort.meter.total(direction="up"), down_bytes=cohort.meter.total(direction="down"),
-            loss=sum(own) / len(own) if own else None, numbers=dict(state.numbers),
-            clusters=dict(self.form.strata(state)),
+            up_bytes=crossed.total(direction="up"), down_bytes=crossed.total(direction="down"),
+            loss=sum(own) / len(own) if own else None, numbers={**noted, **state.numbers},
+            clusters=dict(self.form.strata(state)), **(news._asdict() if number and any(news) else {}),
         )  # fmt: skip
         return state, book
 
+    async def farewell(
+        self, state: Any, clients: tuple[str, ...], number: int, attempt: int, accepted: Mapping[str, str]
+    ) -> RoundCohort:
+        """Who leaves keeps what it was last served and makes what is personal, unless it is out of reach already."""
+        leaving = self.cohort(clients, number, attempt, accepted, "keep")
+        leaving.required = False
+        await leaving.map(Keeper(self.form).client_keep, {c: self.form.serve(state, c) for c in leaving})
+        return leaving
+
     async def score(self, state: Any, book: Book) -> None:
-        """Held-out losses of what each client would be served now, on its own pictures; round 0 is the backbone."""
-        if book.round == 0 and self.bare:
-            book.scores.extend(dict(score) for score in self.bare)
-            return
+        """Held-out losses of what each client would be served now, on its own pictures; before that of the backbone.
+
+        The backbone is scored in round 0, and by whoever came later when that is scored for the first time.
+        """
+        evaluation, here = HeldOut(), self.people.present(book.round)
+        last = (book.round - 1) // self.recipe.evaluation.every * self.recipe.evaluation.every
+        known = {score["client"] for score in book.scores if score["adapter"] == "base"}
+        new = {c for c in here if self.people.came(c, book.round) > last} - known if book.round else set(here)
+        book.scores.extend({**score, "round": book.round} for score in self.bare if score["client"] in new)
         if not self.tests:
             return  # somebody has no picture to spare
-        evaluation = HeldOut()
-        cohort = self.cohort(tuple(self.terms.facts), book.round, book.attempt, book.accepted, "evaluate")
-        if book.round == 0:
-            replies = await cohort.map(evaluation.client_base, {c: list(self.tests) for c in cohort})
-        else:
+        cohort = self.cohort(here, book.round, book.attempt, book.accepted, "evaluate")
+        scored = {}
+        if first := sorted(new - {score["client"] for score in self.bare}):
+            scored["base"] = await cohort.map(evaluation.client_base, {c: list(self.tests) for c in first})
+        if book.round:
             local = not self.form.adapters(state)
             inputs = {c: {"adapter": self.form.serve(state, c), "tests": ["own"], "local": local} for c in cohort}
-            replies = await cohort.map(evaluation.client_served, inputs)
+            scored["served"] = await cohort.map(evaluation.client_served, inputs)
         book.meter.add(cohort.meter)
-        for client, tests in replies.items():
-            for test, got in tests.items():
-                who = {"round": book.round, "client": client, "test": test}
-                scored = {"adapter": "served" if book.round else "base", "loss": got["levels"], "count": got["count"]}
-                book.scores.append({**who, **scored})
+        for adapter, replies in scored.items():
+            for client, tests in replies.items():
+                for test, got in tests.items():
+                    who = {"round": book.round, "client": client, "test": test, "adapter": adapter}
+                    book.scores.append({**who, "loss": got["levels"], "count": got["count"]})
 
     async def finish(self, state: Any, book: Book) -> dict[str, Any]:
         """Everybody keeps what is served, makes what is personal, is scored and draws; the server publishes."""
         self.tell("finishing")
         keeper, evaluation = Keeper(self.form), HeldOut()
         painter = Painter(tuple(self.recipe.pictures.prompts), self.recipe.evaluation.copies, self.recipe.seed)
-        cohort = self.cohort(tuple(self.terms.facts), self.recipe.rounds + 1, book.attempt, book.accepted, "keep")
+        here = self.people.present(book.round)
+        cohort = self.cohort(here, self.recipe.rounds + 1, book.attempt, book.accepted, "keep")
         kept = await cohort.map(keeper.client_keep, {c: self.form.serve(state, c) for c in cohort})
         scoring = replace(cohort, purpose="evaluate", call=0)
         known = self.served_scores(state, book)
@@ -151,7 +189,10 @@ class Loop:
             for test, got in tests.items()
         ]
         return {
-            "clients": {c: {"examples": f.num_examples, "truth": f.truth} for c, f in self.terms.facts.items()},
+            "clients": {
+                c: {"examples": f.num_examples, "truth": f.truth, **self.people.dates(c)}
+                for c, f in self.terms.facts.items()
+            },
             "clusters": dict(self.form.strata(state)),
             "numbers": dict(state.numbers),
             "wishes": {c: w.tolist() for c, w in getattr(state, "wishes", {}).items()},
@@ -171,12 +212,12 @@ class Loop:
         Without a published adapter everybody scored an adapter of their own, which is not the one that is served.
         """
         last = book.scores if book.round and self.form.adapters(state) else ()
-        return {s["client"]: s for s in last if s["round"] == book.round}
+        return {s["client"]: s for s in last if s["round"] == book.round and s["adapter"] == "served"}
 
     async def other_wishes(self, cohort: RoundCohort) -> dict[str, Any]:
         """How well each kind of wish finds the true groups, where both are known."""
         grouping = getattr(self.form, "grouping", None)
-        known = all(fact.truth is not None for fact in self.terms.facts.values())
+        known = all(fact.truth is not None for fact in cohort.everybody.values())
         if grouping is None or grouping.reads != "wishes" or not known or len(cohort) < 3:
             return {}
         found, mode = {}, wish_mode_of(self.form)
@@ -184,7 +225,7 @@ class Loop:
             replies = await cohort.map(Listener().client_wish, dict.fromkeys(cohort, kind))
             vectors = {client: mode.opened(sent) for client, sent in replies.items() if sent is not None}
             if len(vectors) == len(cohort):
-                found[kind] = agreement(grouping, vectors, self.terms.facts, self.recipe.seed)
+                found[kind] = agreement(grouping, vectors, cohort.everybody, self.recipe.seed)
         return found
 
     @property
@@ -195,7 +236,8 @@ class Loop:
     def cohort(
         self, clients: tuple[str, ...], number: int, attempt: int, accepted: Mapping[str, str], purpose: str
     ) -> RoundCohort:
-        return RoundCohort(clients, self.terms, number, attempt, dict(accepted), purpose)
+        here = {client: self.terms.facts[client] for client in self.people.present(number)}
+        return RoundCohort(clients, replace(self.terms, facts=here), number, attempt, dict(accepted), purpose)
 
 
 def plain_score(got: Mapping[str, Any]) -> dict[str, Any]:

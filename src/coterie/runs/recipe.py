@@ -21,6 +21,7 @@ from coterie.core.shelf import Problems, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
+from coterie.runs.attendance import Change, require_possible
 from coterie.runs.compatible import require_small_own_part, require_whole_adapters
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
@@ -169,6 +170,7 @@ class Recipe(Settings):
             in a recipe file it is seen from that file, with ``--set`` from where the command is typed.
         codec: how adapters are written on the wire.
         cohort: who takes part.
+        changes: who joins, leaves or has another wish in mid-run; in a simulation only.
         engine: where it runs.
         evaluation: what is measured.
         pictures: what is drawn.
@@ -186,6 +188,7 @@ class Recipe(Settings):
     start: Annotated[str, Place()] = ""
     codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
     cohort: Rounds = Rounds()
+    changes: tuple[Change, ...] = ()
     engine: Engine = Engine()
     evaluation: Evaluation = Evaluation()
     pictures: Pictures = Pictures()
@@ -259,6 +262,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         _require_shapes(one, where)
         require_whole_adapters(one.form, where)
         require_small_own_part(one.form, one.method, where)
+        _require_changes(one, where)
     return recipe
 
 
@@ -299,6 +303,18 @@ def _require_shapes(recipe: Recipe, where: str) -> None:
         raise UserError(
             f"{where}: data.crop: the backbone {shelf_name(recipe.backbone)} knows squares only; take crop = 'square', "
             "or a diffusers pipeline as the backbone"
+        )
+
+
+def _require_changes(recipe: Recipe, where: str) -> None:
+    require_possible(recipe.changes, recipe.rounds, where)
+    if recipe.data.prompt == "wish" and any(change.wish for change in recipe.changes):
+        raise UserError(f"{where}: changes: no wish can change where data.prompt = 'wish' puts it before every caption")
+    grouping = getattr(recipe.form, "grouping", None)
+    if any(c.join or c.leave for c in recipe.changes) and hasattr(grouping, "sizes"):
+        raise UserError(
+            f"{where}: changes: nobody can join or leave where form.grouping.sizes says how many there are; "
+            "take another grouping"
         )
 
 

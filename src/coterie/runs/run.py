@@ -94,9 +94,12 @@ def start(
     studio = isinstance(recipe.data.source, Studio)
     table = None if studio else recipe.data.source.read(32)
     people = population_of(recipe, 32, table)
-    for one in filter(None, (recipe, control_of(recipe))):
+    control = control_of(recipe)
+    for one in filter(None, (recipe, control)):
         if one.data == recipe.data:
             require_possible(one, people)
+    if control is not None and control.data != recipe.data and control.changes:
+        population_of(control, 32)  # whoever is named in its changes must be there, and it would be told late
     with nothing_left_of_mistakes(folder), contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
         resolved, plan = resolve(recipe, len(people.clients), crew.plan)

@@ -58,13 +58,15 @@ def details(path: Path) -> dict[str, Any]:
             # what was brought later has no numbers: those in the row are of what was trained
             "keeps": "imported" if (folder.site(client) / "adapters" / "imported").is_dir() else None,
         }
+        if any(known.keys() & {"joined", "left"} for known in results["clients"].values()):
+            row |= {"joined": known.get("joined"), "left": known.get("left")}
         for test in ("own", "style"):
             base = _loss(results["history"], client, test, "base")
             for adapter in ("served", "personal") if shared else ("personal",):
                 loss = _loss(results["final"], client, test, adapter)
                 row[f"{test}/{adapter}"] = None if base is None or loss is None else 1 - loss / base
-        copies = results["copies"][client]
-        row["copies"] = f"{copies['copies']} of {copies['pictures']}" if copies["pictures"] else None
+        copies = results["copies"].get(client)  # nobody looks for copies by who has left
+        row["copies"] = f"{copies['copies']} of {copies['pictures']}" if copies and copies["pictures"] else None
         people.append(row)
     return {"facts": facts, "people": people}
 

@@ -1,8 +1,9 @@
 """Clustered personalisation: Li et al., 2025, arXiv:2508.04745 (whose equations are not public; our reading).
 
-Once: clients send their encoded wishes, the server groups them and gives every group an adapter. Each round: clients
-train their group's adapter, the server averages inside groups, and groups learn from each other. Hybrids of groups are
-mixed when pictures are drawn.
+Clients send their encoded wishes, the server groups them and gives every group an adapter. Each round: clients train
+their group's adapter, the server averages inside groups, and groups learn from each other. Hybrids of groups are mixed
+when pictures are drawn. Whenever somebody comes, leaves or wishes for something else, groups are made anew; what passes
+on is in ``federation/lives.py``.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouping, Interaction, Keeping, Replies, Site
+from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouped, Grouping, Interaction, Keeping, Replies, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
+from coterie.federation import lives
 from coterie.federation.aggregators.mean import Mean
 from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.interactions.none import Isolated
 from coterie.federation.keepings.ditto import Ditto
 from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, INTERACTIONS, KEEPINGS
-from coterie.federation.stable import loners, stable_ids
+from coterie.federation.stable import loners
 from coterie.federation.wish_mode import WishMode
 
 
@@ -31,10 +34,11 @@ class State(NamedTuple):
     """What the server knows.
 
     ``labels``: cluster by client. ``clusters``: adapter by cluster. ``agg``: the aggregator's state by cluster.
-    ``wishes``: encoded wish by client. ``used``: cluster names given so far. ``grouped``: whether grouping is done.
-    ``played``: rounds so far. ``counts``: training examples by client. ``root_agg``: the aggregator's state for the
-    root, where one is trained. ``answered``: by client what its first training made of the common start, or None if it
-    had no example; kept only while adapters are to be compared and somebody has not answered.
+    ``wishes``: encoded wish by client. ``counts``: training examples by client. ``used``: cluster names given so far.
+    ``played``: rounds so far, and ``regrouped``: how many there were at the last grouping. ``past``: adapters of
+    clusters that everybody left. ``root_agg``: the aggregator's state for the root, where one is trained.
+    ``answered``: where adapters are compared, by client what its first training made of the common start, or None if it
+    had no example.
     """
 
     root: Adapter
@@ -42,10 +46,11 @@ class State(NamedTuple):
     clusters: Mapping[str, Adapter] = {}
     agg: Mapping[str, Any] = {}
     wishes: Mapping[ClientId, Tensor] = {}
-    used: int = 0
-    grouped: bool = False
-    played: int = 0
     counts: Mapping[ClientId, int] = {}
+    used: int = 0
+    played: int = 0
+    regrouped: int = 0
+    past: Mapping[str, Adapter] = {}
     root_agg: Any = None
     numbers: Mapping[str, float] = {}
     answered: Mapping[ClientId, Any] = {}
@@ -71,6 +76,8 @@ class Clustered:
         keeping: what a client keeps for itself beside it.
         wish: how an encoded wish is made coarser before a client sends it.
         fit: local training.
+        regroup_every: rounds after which groups are made anew even if nobody came, left or changed a wish; 0 is never.
+        margin: a client changes its group only if that is nearer than the old one by so much (cosine of centres).
     """
 
     grouping: Annotated[Grouping, GROUPINGS] = Wishes()
@@ -79,26 +86,35 @@ class Clustered:
     keeping: Annotated[Keeping, KEEPINGS] = Ditto()
     wish: WishMode = WishMode()
     fit: Fit = Fit()
+    regroup_every: Annotated[int, Ge(0)] = 0
+    margin: Annotated[float, Ge(0), Le(2)] = 0.05
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter)
 
     async def enrol(self, state: State, newcomers: Cohort) -> State:
-        counts = {client: fact.num_examples for client, fact in newcomers.facts.items()}
-        state = state._replace(counts={**state.counts, **counts})
+        here = newcomers.everybody
+        state = state._replace(
+            counts={client: fact.num_examples for client, fact in here.items()},
+            answered={client: adapter for client, adapter in state.answered.items() if client in here},
+        )
+        wishes: dict[ClientId, Tensor] = {}
         if self.grouping.reads in ("wishes", "both"):
             replies = await newcomers.map(self.client_wish, dict.fromkeys(newcomers))
             opened = {client: self.wish.opened(sent) for client, sent in replies.items()}
-            state = state._replace(wishes={**state.wishes, **opened})
-        if self.grouping.reads == "adapters":  # until the first round everybody is one group
-            return self._adopt(state, dict.fromkeys(newcomers, "all"), {})
-        return self._regroup(state, newcomers)._replace(grouped=self.grouping.reads != "both")
+            wishes = {c: w for c, w in {**state.wishes, **opened}.items() if c in here}
+        if state.labels.keys() == here.keys() and not lives.moved(state.wishes, wishes):
+            return state._replace(wishes=wishes)
+        state = state._replace(wishes=wishes)
+        if self.grouping.reads == "adapters":  # a newcomer's is known after its first round; until then the largest
+            return self._adopt(state, Grouped({}, {}), {}, newcomers)  # group takes it in
+        return self._regroup(state, newcomers)
 
     async def client_wish(self, site: Site, _: None) -> Tensor:
         return await site.describe()
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
-        asked = self._asked(state, cohort)
+        state, asked = self._asked(state, cohort)
         replies = await cohort.map(self.client_update, asked.starts)
         return self._averaged(self._learned(state, asked, replies, cohort), replies, asked.aside)
 
@@ -120,24 +136,28 @@ class Clustered:
         return state.labels
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
-        return dict(sorted(state.clusters.items())) if self.keeping.served_is_whole else {}
+        return dict(sorted({**state.past, **state.clusters}.items())) if self.keeping.served_is_whole else {}
 
     def newborn(self, state: State) -> Adapter:
-        """Where a cluster begins whose members were in none."""
+        """Where a cluster begins whose members were in none, and the first training of what is to be compared."""
         return state.root
 
-    def _asked(self, state: State, cohort: Cohort) -> Asked:
-        """Where everybody's training begins. What is to be compared begins alike; later than in round 1 that is behind
-        the others and only says where one belongs.
+    def _asked(self, state: State, cohort: Cohort) -> tuple[State, Asked]:
+        """Who trains from what; groups are made anew before that where it is time.
+
+        What is to be compared begins alike. Later than in round 1 that is behind the others, and only says where one
+        belongs.
         """
-        compares = self.grouping.reads in ("adapters", "both") and not state.grouped
+        state = state._replace(numbers={})
+        if self.regroup_every and state.played - state.regrouped >= self.regroup_every:
+            state = self._regroup(state, cohort)
+        compares = self.grouping.reads in ("adapters", "both")
         new = {client for client in cohort if compares and client not in state.answered}
         starts = {c: self.newborn(state) if c in new else state.clusters[state.labels[c]] for c in cohort}
-        return Asked(starts, new, dict.fromkeys(new if state.answered else (), ""))
+        return state, Asked(starts, new, dict.fromkeys(new if state.answered else (), ""))
 
     def _learned(self, state: State, asked: Asked, replies: Replies, cohort: Cohort) -> State:
-        """Groups again with every first answer, until everybody has given one."""
-        state = state._replace(numbers={})
+        """Groups again with every first answer."""
         if not asked.new:
             return state
         first = {client: u.adapter if u.weight else None for client, u in replies.items() if client in asked.new}
@@ -145,8 +165,7 @@ class Clustered:
         if any(adapter is not None for adapter in first.values()):
             state = self._regroup(state, cohort)
         unseen = len(state.labels.keys() - state.answered.keys())
-        state = state._replace(numbers={**state.numbers, "group/unseen": float(unseen)})
-        return state if unseen else state._replace(grouped=True, answered={})
+        return state._replace(numbers={**state.numbers, "group/unseen": float(unseen)})
 
     def _averaged(self, state: State, replies: Replies, aside: Mapping[ClientId, str]) -> State:
         """The mean inside each group that answered, then what groups take from each other."""
@@ -163,29 +182,20 @@ class Clustered:
     def _regroup(self, state: State, cohort: Cohort) -> State:
         changes = {c: (self.newborn(state), adapter) for c, adapter in state.answered.items() if adapter is not None}
         pairs = {c: (wish, changes.get(c)) for c, wish in state.wishes.items()}
-        read = {"wishes": state.wishes, "adapters": changes, "both": pairs, "nothing": {}}[self.grouping.reads]
-        found = self.grouping.group(read, cohort.facts, cohort.seed)
-        labels = dict(found.labels)
-        largest = max(sorted(set(labels.values())), key=list(labels.values()).count)
-        # whoever could not be asked begins with the largest group
-        labels |= {client: largest for client in cohort if client not in {*labels, *state.labels}}
-        return self._adopt(state, labels, found.numbers)
+        known = {"wishes": state.wishes, "adapters": changes, "both": pairs, "nothing": {}}[self.grouping.reads]
+        found = self.grouping.group(known, cohort.everybody, cohort.seed)
+        return self._adopt(state, found, known, cohort)._replace(regrouped=state.played)
 
-    def _adopt(self, state: State, groups: Mapping[ClientId, str], numbers: Mapping[str, float]) -> State:
-        """Names the groups stably; who is in none stays where it was.
-
-        A cluster that is new starts from where most of its members were.
-        """
-        labels, used = stable_ids(state.labels, groups, state.used)
-        labels = dict(sorted({**state.labels, **labels}.items()))
-        numbers = {**numbers, "group/loners": float(len(loners(labels)))}
-        clusters, agg = {}, {}
-        for name in sorted(set(labels.values())):
-            before = sorted({state.labels[c] for c in labels if labels[c] == name and c in state.labels})
-            known = name if name in state.clusters else (before[0] if before else None)
-            clusters[name] = state.clusters[known] if known else self.newborn(state)
-            agg[name] = state.agg[name] if name in state.agg else self.aggregator.init(clusters[name])
-        return state._replace(labels=labels, used=used, clusters=clusters, agg=agg, numbers=numbers)
+    def _adopt(self, state: State, found: Grouped, known: Mapping[ClientId, Any], cohort: Cohort) -> State:
+        """Names the groups, and gives each what it inherits."""
+        here, margin = cohort.everybody, self.margin if state.played else None
+        labels, used = lives.regrouped(state.labels, found.labels, known, here, state.used, margin)
+        inherits = lives.parents(state.labels, labels, here)
+        old = lives.Estate(dict(state.clusters), dict(state.agg), dict(state.past))
+        new = lives.passed_on(old, inherits, self.newborn(state), self.aggregator.init)
+        alone = {"group/loners": float(len(loners(labels)))}
+        numbers = {**found.numbers, **alone, **lives.told(state.labels, labels)}
+        return state._replace(**new._asdict(), labels=labels, used=used, numbers=numbers)
 
 
 def centres(state: State) -> dict[str, Tensor]:

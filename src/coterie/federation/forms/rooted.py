@@ -38,7 +38,7 @@ class Rooted(Clustered):
         return State(adapter, root_agg=self.aggregator.init(adapter))
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
-        asked = self._asked(state, cohort)
+        state, asked = self._asked(state, cohort)
         sent = {c: {ROOT: state.root, "part": part} for c, part in asked.starts.items()}
         replies = await cohort.map(self.client_layers, sent)
         parts = replies.pick("part")
@@ -65,7 +65,8 @@ class Rooted(Clustered):
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         if not self.keeping.served_is_whole:
             return {ROOT: state.root}
-        whole = {name: side_by_side(state.root, part) for name, part in sorted(state.clusters.items())}
+        parts = sorted({**state.past, **state.clusters}.items())
+        whole = {name: side_by_side(state.root, part) for name, part in parts}
         return {**whole, ROOT: state.root}
 
     async def client_personal(self, site: Site, served: Adapter) -> Adapter | None:  # what is kept, at the site
