@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.workshop import Workshop
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter
+from coterie.evals.wishes import KINDS as WISHES
 from coterie.evals.wishes import Listener
 from coterie.models.backbone import Backbone, Rows, Shaped
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
@@ -95,9 +96,16 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         style = truths.pop() if len(truths) == 1 else None
         said = [wish for wish in (table.columns["wish"][i] for i in rows) if wish] if "wish" in table.columns else []
         wishes: dict[str, str] = {data.wish: said[0]} if said else {}
+        wishes |= {kind: text for kind in WISHES if (text := _first(table, f"wish_{kind}", rows))}
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:MOST_PROMPTS]))
+
+
+def _first(table: Table, column: str, rows: Sequence[int]) -> str:
+    """The first text that is not empty in a column that may be missing."""
+    values = table.columns.get(column)
+    return next((values[i] for i in rows if values[i]), "") if values is not None else ""
 
 
 def _require_folder_name(client: str) -> None:
