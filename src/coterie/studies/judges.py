@@ -21,7 +21,7 @@ from scipy import ndimage
 from coterie.core.errors import UserError
 from coterie.data.picture import squares
 from coterie.data.sources.parquet import Parquet
-from coterie.data.table import Table
+from coterie.data.table import Table, join
 from coterie.engines.disk import write_bytes
 from coterie.evals.classifier import Classifier, Lessons, load_classifier, train_classifier
 from coterie.studies.recipe import Chosen
@@ -55,7 +55,7 @@ class Judges:
 
 @dataclass(frozen=True)
 class Real:
-    """Real pictures that nobody holds, by look: to learn from, and held out to be drawn after and compared with."""
+    """Real pictures that nobody learns from, by look: for judges, and held out to be drawn after and compared with."""
 
     train: dict[str, Table]
     held_out: dict[str, Table]
@@ -69,7 +69,7 @@ def styles_of(chosen: Chosen) -> dict[str, str]:
 
 
 def real_pictures(chosen: Chosen, held_out_only: bool = False) -> Real:
-    """What nobody holds, in the looks of those who are not apart."""
+    """What nobody learns from, in the looks of those who are not apart."""
     rest = people_of(chosen).rest(SIDE, held_out_only)
     looks = sorted(set(styles_of(chosen).values()))
 
@@ -110,7 +110,8 @@ def _train(chosen: Chosen, folder: Path, say: Callable[[str], None]) -> None:
     say("learning to judge styles")
     shown, labels = style_lessons({look: squares(t.pixels, SIDE) for look, t in learned.items()}, drawings, rng)
     judge = _kept(train_classifier(shown, labels, 0, lessons), folder / "style.safetensors")
-    by_look = {look: judge.accuracy(squares(t.pixels, SIDE), [look] * len(t)) for look, t in real.held_out.items()}
+    tests = {look: table.take(_unseen(chosen, table)) for look, table in real.held_out.items()}
+    by_look = {look: judge.accuracy(squares(t.pixels, SIDE), [look] * len(t)) for look, t in tests.items()}
     measured["style"] = {"learned_from": len(labels), "right": by_look}
 
     if all(any(table.columns["group"]) for table in learned.values()):
@@ -119,7 +120,7 @@ def _train(chosen: Chosen, folder: Path, say: Callable[[str], None]) -> None:
         groups = [group for t in learned.values() for group in t.columns["group"]]
         warped = Lessons(epochs=2 * setting.epochs, width=WIDTH)
         judge = _kept(train_classifier(pixels, groups, 0, warped), folder / "subject.safetensors")
-        by_look = {look: judge.accuracy(squares(t.pixels, SIDE), kinds(t)) for look, t in real.held_out.items()}
+        by_look = {look: judge.accuracy(squares(t.pixels, SIDE), kinds(t)) for look, t in tests.items()}
         measured["subject"] = {"learned_from": len(groups), "right": by_look}
 
     say("learning features of public drawings")
@@ -168,14 +169,18 @@ def _rough(pixels: Pixels, deviation: float, grain: int, rng: np.random.Generato
 
 
 def _pool(chosen: Chosen, real: Real, look: str, most: int) -> Table:
-    """What judges learn of a look; with ``subjects = "all"`` every second held-out picture too."""
-    table = real.train[look]
-    if chosen.study.judging.subjects == "all":
-        from coterie.data.table import join
-
-        table = join([table, real.held_out[look].take(range(0, len(real.held_out[look]), 2))])
+    """What judges learn of a look; with ``subjects = "all"`` also held-out pictures, of which nobody has any."""
+    table, held_out = real.train[look], real.held_out[look]
+    unseen = set(_unseen(chosen, held_out))
+    table = join([table, held_out.take([i for i in range(len(held_out)) if i not in unseen])])
     order = np.random.default_rng(0).permutation(len(table))
     return table.take(sorted(order[: most or len(table)].tolist()))
+
+
+def _unseen(chosen: Chosen, held_out: Table) -> list[int]:
+    """Rows of held-out pictures that no judge learns from."""
+    everything = chosen.study.judging.subjects == "others"
+    return [i for i, holder in enumerate(held_out.columns["holder"]) if everything or holder]
 
 
 def _groups(table: Table, chosen: Chosen) -> Sequence[str]:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -198,7 +199,16 @@ def spread(call: Callable[..., str], jobs: Sequence[tuple[Any, ...]], what: str,
 
 
 def _quiet() -> None:
+    """A worker's beginning. It ends with the process that started it, also a killed one: it would hold its run's lock."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)

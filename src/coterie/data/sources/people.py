@@ -120,14 +120,17 @@ class People:
         return require_some(gather(rows, cut), str(self.file))
 
     def rest(self, cut: Cut, held_out_only: bool = False) -> Table:
-        """All pictures of the people's sets that nobody in the file holds, as ``style split subject group``."""
-        taken = {(one.set, one.index) for held in self.shares().values() for one in held}
+        """All pictures of the people's sets that nobody in the file learns from, as ``style split subject group``, and
+        in the column ``holder`` whose held-out picture it is, if anybody's.
+        """
+        taken = {(one.set, one.index): name for name, held in self.shares().items() for one in held}
         rows = (
-            Row(f"{one.set} row {one.index}", _bytes(one), one.caption, self._columns(one, None))
+            Row(f"{one.set} row {one.index}", _bytes(one), one.caption,
+                self._columns(one, None) | {"holder": taken.get((one.set, one.index), "")})
             for rows in self.known().values()
             for one in rows
-            if (one.set, one.index) not in taken and (one.held or not held_out_only)
-        )
+            if one.held or ((one.set, one.index) not in taken and not held_out_only)
+        )  # fmt: skip
         return gather(rows, cut)
 
     def described(self) -> tuple[dict[str, PictureSet], dict[str, Person], float]:
