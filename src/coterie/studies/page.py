@@ -25,7 +25,7 @@ def page(
         _looks(rows),
         _judges(about["measured"]),
         _levels(rows),
-        _target(rows, place.chosen.study.target),
+        _target(rows, place.chosen.study.target, names),
         _found(results, rows),
         _apart(rows, results),
         _rates(about["choices"]),
@@ -82,8 +82,9 @@ def _arms(rows: Sequence[Mapping[str, Any]], place: Place, names: Mapping[str, s
     lines = [
         "## Arms\n\n*Removed*: share of the bare model's held-out loss that is gone, on people's own pictures; mean "
         "over looks and seeds, the seeds' range, the worst tenth of people. *Everything*: the same on all held-out "
-        "pictures of the look. *Style*: share of drawings in the person's look, less the bare model's. *Subject*: share "
-        "of drawings of the right kind of subject. *KID*: kernel distance to real pictures of held-out subjects, less is better. "
+        "pictures of the look. *Style*: share of drawings in the person's look, less the bare model's. *Subject*: "
+        "share of drawings of the right kind of subject. *KID*: kernel distance to real pictures of held-out subjects, "
+        "less is better. "
         "*Spread*: how unlike each other drawings of a look are. *Up*: bytes that all people together sent.\n",
         "| arm | removed | range | worst tenth | everything | style | subject | KID | spread | copies (by chance) "
         "| up, MB | seconds |\n" + "|---" * 12 + "|",
@@ -144,7 +145,7 @@ def _levels(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _target(rows: Sequence[Mapping[str, Any]], target: str) -> str:
+def _target(rows: Sequence[Mapping[str, Any]], target: str, names: Mapping[str, str]) -> str:
     lines = []
     for row in rows:
         if row["reached"] and row["name"] != BASE:
@@ -157,8 +158,11 @@ def _target(rows: Sequence[Mapping[str, Any]], target: str) -> str:
         return ""
     return (
         f"### To the final loss of {target}\n\nIn how many seeds what is served came to that loss on people's own "
-        "held-out pictures at the end of a round, and with how much; seconds are of a core that others may have used too.\n\n"
-        "| arm | seeds | rounds | MB up and down | seconds |\n|---|---|---|---|---|\n" + "\n".join(lines)
+        "held-out pictures at the end of a round, and with how much; seconds are of a core that others may have used "
+        "too.\n\n"
+        "| arm | seeds | rounds | MB up and down | seconds |\n|---|---|---|---|---|\n"
+        + "\n".join(lines)
+        + f"\n\n![Held-out loss by round]({names['rounds']})"
     )
 
 
@@ -176,8 +180,8 @@ def _found(results: Results, rows: Sequence[Mapping[str, Any]]) -> str:
         return ""
     return (
         "### Groups\n\nSizes, and for groupings by wishes the agreement (adjusted Rand index) with the true looks of "
-        "what the same grouping finds in each kind of wish.\n\n| arm | seed | sizes | by kind of wish |\n|---|---|---|---|\n"
-        + "\n".join(lines)
+        "what the same grouping finds in each kind of wish.\n\n| arm | seed | sizes | by kind of wish |\n"
+        "|---|---|---|---|\n" + "\n".join(lines)
     )
 
 

@@ -175,22 +175,31 @@ def _with(sets: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
 def spread(call: Callable[..., str], jobs: Sequence[tuple[Any, ...]], what: str, say: Say, workers: int) -> None:
     """Runs jobs in processes of one thread each, and says of each that is done how many are left and about how long.
 
+    A single worker is this process itself.
+
     Raises:
         UserError: what a job raised; those that are done are committed.
     """
     if not jobs:
         return
     began = time.monotonic()
+
+    def done(number: int, job: tuple[Any, ...], name: str) -> None:
+        seed = f", seed {job[2]}" if len(job) > 2 else ""
+        left = (time.monotonic() - began) / number * (len(jobs) - number)
+        say(f"{what}: {number} of {len(jobs)}, {name}{seed}; about {left / 60:.0f} min left")
+
+    if workers == 1:
+        for number, job in enumerate(jobs, 1):
+            done(number, job, call(*job))
+        return
     context = multiprocessing.get_context("spawn")
     count = max(1, min(len(jobs), workers))
     with ProcessPoolExecutor(count, mp_context=context, initializer=_quiet) as pool:
         waiting = {pool.submit(call, *job): job for job in jobs}
         try:
             for number, future in enumerate(as_completed(waiting), 1):
-                name, spent = future.result(), time.monotonic() - began
-                seed = f", seed {waiting[future][2]}" if len(waiting[future]) > 2 else ""
-                left = spent / number * (len(jobs) - number)
-                say(f"{what}: {number} of {len(jobs)}, {name}{seed}; about {left / 60:.0f} min left")
+                done(number, waiting[future], future.result())
         except BaseException:
             for process in (pool._processes or {}).values():
                 process.terminate()
@@ -199,7 +208,7 @@ def spread(call: Callable[..., str], jobs: Sequence[tuple[Any, ...]], what: str,
 
 
 def _quiet() -> None:
-    """A worker's beginning. It ends with the process that started it, also a killed one: it would hold its run's lock."""
+    """A worker's beginning. It ends with the process that started it, even a killed one: it holds its run's lock."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     parent = os.getppid()
 
