@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -210,6 +211,7 @@ def spread(call: Callable[..., str], jobs: Sequence[tuple[Any, ...]], what: str,
 def _quiet() -> None:
     """A worker's beginning. It ends with the process that started it, even a killed one: it holds its run's lock."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the one who started it hears, and ends it
     parent = os.getppid()
 
     def watch() -> None:

@@ -104,7 +104,7 @@ def won(difference: NDArray[np.float64], looks: Sequence[str]) -> tuple[int, int
     """Looks whose clients are ahead on average, and how many looks there are."""
     names = list(dict.fromkeys(looks))
     means = [difference[:, [i for i, look in enumerate(looks) if look == name]].mean() for name in names]
-    return sum(mean > 0 for mean in means), len(names)
+    return sum(bool(mean > 0) for mean in means), len(names)
 
 
 def verdict(h: Hypothesis, results: Results) -> Verdict:
