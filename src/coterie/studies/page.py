@@ -40,7 +40,8 @@ def _head(place: Place, rows: Sequence[Mapping[str, Any]], about: Mapping[str, A
     return (
         f"# The study {chosen.study.name}\n\nWritten by `coterie study`; do not edit. {chosen.study.question}\n\n"
         f"Setting *{chosen.name}*{': ' + chosen.setting.about if chosen.setting.about else ''}. {len(rows)} arms, "
-        f"seeds {_listed(rows[0]['seeds'])}. Hypotheses and criteria were registered on {registration['date']}, digest "
+        f"seed{'' if len(rows[0]['seeds']) == 1 else 's'} {_listed(rows[0]['seeds'])}. Hypotheses and criteria were "
+        f"registered on {registration['date']}, digest "
         f"`{registration['digest']}` of the study, its people and its data. All numbers: "
         f"[{chosen.study.name}.json]({chosen.study.name}.json).{missing}"
     )

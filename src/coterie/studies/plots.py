@@ -101,6 +101,7 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: 
         room = TOP + height - 15.0 * (len(ends) - k)
         free = label = max(free, min(y, max(free, room)))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>']
         parts.append(f'<path d="M{x:.1f} {y:.1f}L{WIDTH - right + 14} {label:.1f}" stroke="{colour}" opacity="0.4"/>')
         parts.append(_text(WIDTH - right + 18, label + 4.5, name, "start", colour))
         free += 15
@@ -108,7 +109,8 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: 
     return _page(parts, max(height + 52, free + 10))
 
 
-COLOURS = ("#1b5fae", "#b4451f", "#2e7d4f", "#8a5bb0", "#b58a00", "#00838f", "#c2407c", "#5d6b7a", "#6b8e23", "#7a4a2b")
+COLOURS = ("#1b5fae", "#b4451f", "#2e7d4f", "#8a5bb0", "#b58a00", "#00838f", "#c2407c", "#5d6b7a", "#6b8e23", "#7a4a2b",
+           "#3949ab", "#ef6c00", "#00695c", "#ad1457", "#455a64", "#9e9d24")  # fmt: skip
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -119,7 +121,7 @@ def ticks(low: float, high: float) -> list[float]:
     """
     wide = high - low
     size = 10 ** np.floor(np.log10(wide / 4))
-    step = next(size * k for k in (1, 2, 5, 10, 20) if wide / (size * k) <= 6)
+    step = next(size * k for k in (1, 2, 5, 10, 20) if wide / (size * k) <= 8)
     first = int(np.ceil(low / step - 1e-9))
     last = int(np.floor(high / step + 1e-9))
     return [round(float(k * step), 10) for k in range(first, last + 1)]
