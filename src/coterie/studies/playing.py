@@ -212,11 +212,11 @@ def _quiet() -> None:
     """A worker's beginning. It ends with the process that started it, even a killed one: it holds its run's lock."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the one who started it hears, and ends it
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
+        if parent is not None:
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
