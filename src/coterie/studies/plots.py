@@ -68,7 +68,7 @@ def dots(lines: Sequence[Line], label: str) -> str:
         ]
         if line.values:
             parts.append(_tick(at(fmean(line.values)), y, 8, line.colour, 3))
-    parts.append(_text((LEFT + WIDTH) / 2, bottom + 40, label, "middle", INK))
+    parts.append(_text(WIDTH - 20, bottom + 40, label, "end", INK))
     return _page(parts, bottom + 52)
 
 

@@ -26,7 +26,7 @@ class Hypothesis(Settings):
     ``better``: on average by ``margin`` or more, the 95 % interval above zero, and in so many ``won`` styles.
     ``no worse``: the interval's lower end is not below ``-margin``. ``share``: the gain of ``better`` over ``other`` is
     at least ``margin`` of the gain of ``reference`` over ``other``. ``reaches``: in every seed, ``better`` is at the
-    final held-out loss of ``other`` after at most ``margin`` of its rounds and of its bytes.
+    final held-out loss of ``other`` after at most ``margin`` of its rounds and of its bytes, to a hundredth.
 
     Attributes:
         name: short, for tables.

@@ -85,6 +85,12 @@ def test_rounds_and_bytes_to_a_loss():
     found = results(one=[fast] * 3, two=[slow] * 3)
     assert verdict(claim(criterion="reaches", margin=0.5), found).outcome == "supported"
     assert verdict(claim(criterion="reaches", margin=0.4), found).outcome == "not supported"
+    for done in fast["rounds"]:
+        done["bytes"] *= 1.002  # headers
+    assert verdict(claim(criterion="reaches", margin=0.5), found).outcome == "supported"
+    for done in fast["rounds"]:
+        done["bytes"] *= 1.5
+    assert verdict(claim(criterion="reaches", margin=0.5), found).outcome == "not supported"
     never = verdict(claim(criterion="reaches", better="two", other="one"), found)
     assert (never.outcome, never.note) == ("not supported", "in seed 0 it never comes to that loss")
 
