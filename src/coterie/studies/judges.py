@@ -23,7 +23,7 @@ from coterie.data.picture import squares
 from coterie.data.sources.parquet import Parquet
 from coterie.data.table import Table, join
 from coterie.engines.disk import write_bytes
-from coterie.evals.classifier import BATCH, Classifier, Lessons, load_classifier, train_classifier
+from coterie.evals.classifier import Classifier, Lessons, load_classifier, train_classifier
 from coterie.studies.recipe import Chosen
 from coterie.studies.registration import inputs, people_of
 
@@ -102,16 +102,14 @@ def _train(chosen: Chosen, folder: Path, say: Callable[[str], None]) -> None:
     setting, real, rng = chosen.setting, real_pictures(chosen), np.random.default_rng(0)
     public = [Parquet(chosen.data / path, caption_column="name").read(SIDE) for path in chosen.study.judging.public]
     drawings = np.concatenate([squares(table.pixels, SIDE) for table in public])
+    lessons = Lessons(epochs=setting.epochs, width=WIDTH, warp=False)
     learned = {look: _pool(chosen, real, look, setting.most) for look in real.train}
     folder.mkdir(parents=True, exist_ok=True)
     measured: dict[str, Any] = {}
 
     say("learning to judge styles")
     shown, labels = style_lessons({look: squares(t.pixels, SIDE) for look, t in learned.items()}, drawings, rng)
-    judge = _kept(
-        train_classifier(shown, labels, 0, _lessons(setting.epochs, len(labels), warp=False)),
-        folder / "style.safetensors",
-    )
+    judge = _kept(train_classifier(shown, labels, 0, lessons), folder / "style.safetensors")
     tests = {look: table.take(_unseen(chosen, table)) for look, table in real.held_out.items()}
     by_look = {look: judge.accuracy(squares(t.pixels, SIDE), [look] * len(t)) for look, t in tests.items()}
     measured["style"] = {"learned_from": len(labels), "right": by_look}
@@ -120,23 +118,17 @@ def _train(chosen: Chosen, folder: Path, say: Callable[[str], None]) -> None:
         say("learning to judge subjects")
         pixels = np.concatenate([squares(t.pixels, SIDE) for t in learned.values()])
         groups = [group for t in learned.values() for group in t.columns["group"]]
-        warped = _lessons(2 * setting.epochs, len(groups))
+        warped = Lessons(epochs=2 * setting.epochs, width=WIDTH)
         judge = _kept(train_classifier(pixels, groups, 0, warped), folder / "subject.safetensors")
         by_look = {look: judge.accuracy(squares(t.pixels, SIDE), kinds(t)) for look, t in tests.items()}
         measured["subject"] = {"learned_from": len(groups), "right": by_look}
 
     say("learning features of public drawings")
     groups = [group for table in public for group in _groups(table, chosen)]
-    extractor = train_classifier(drawings, groups, 0, _lessons(2 * setting.epochs, len(groups)))
+    extractor = train_classifier(drawings, groups, 0, Lessons(epochs=2 * setting.epochs, width=WIDTH))
     _kept(extractor, folder / "extractor.safetensors")
     measured["extractor"] = {"learned_from": len(groups), "about": EXTRACTOR, "sets": list(chosen.study.judging.public)}
     write_bytes(folder / "measured.json", (json.dumps(measured, indent=1) + "\n").encode())  # last: all are there
-
-
-def _lessons(epochs: int, pictures: int, warp: bool = True) -> Lessons:
-    """The running mean of the weights forgets within a tenth of the steps: short lessons are not half their past."""
-    steps = epochs * -(-pictures // BATCH)
-    return Lessons(epochs=epochs, width=WIDTH, warp=warp, average=max(0.5, min(0.998, 1 - 10 / steps)))
 
 
 def kinds(table: Table) -> list[str]:
