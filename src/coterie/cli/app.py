@@ -190,6 +190,40 @@ def compare(
 
 
 @app.command()
+def study(
+    recipe: Annotated[Path, typer.Argument(metavar="STUDY", help="A TOML file of arms and hypotheses.")],
+    setting: Annotated[str, typer.Option(help="How much is played: one of the study's settings.")] = "quick",
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the data files that it names.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of its runs; otherwise runs/study-NAME-SETTING.")] = None,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the pages.")] = Path("docs/results"),
+    arms: Annotated[str, typer.Option(help="Only these, with commas between; base is always played.")] = "",
+    seeds: Annotated[str, typer.Option(help="Only these, with commas between.")] = "",
+    workers: Annotated[int, typer.Option(help="Runs side by side; 0 is one for each core.", min=0, max=64)] = 0,
+    listed: Annotated[bool, typer.Option("--list", help="Say what would be played and how long it takes.")] = False,
+) -> None:
+    """Play every arm with every seed and judge what was claimed beforehand; a study that was stopped goes on."""
+    from coterie.studies.recipe import chosen
+    from coterie.studies.study import listing
+    from coterie.studies.study import study as play
+
+    picked = chosen(recipe, setting, data)
+    names = [name.strip() for name in arms.split(",") if name.strip()]
+    try:
+        numbers = [int(word) for word in seeds.split(",") if word.strip()]
+    except ValueError as error:
+        raise UserError(f"--seeds {seeds}: wanted whole numbers with commas between, like 0,1,2") from error
+    if listed:
+        for line in listing(picked, names, numbers):
+            typer.echo(line)
+        return
+    folder = out or Path("runs") / f"study-{picked.study.name}-{setting}"
+    try:
+        play(picked, folder, results, names, numbers, lambda line: print(line, flush=True), workers)
+    except KeyboardInterrupt as stop:
+        raise Interrupted("stopped; what is finished is saved, go on with the same command") from stop
+
+
+@app.command()
 def doctor(
     recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="Checked too, with its data.")] = None,
     sets: Sets = None,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,6 +79,14 @@ class Classifier:
     def names(self, pictures: Pixels) -> list[str]:
         """The likeliest class of each of the pictures ``(n, side, side, 3)``."""
         return [self.classes[i] for i in self.probabilities(pictures).argmax(1)]
+
+    @torch.no_grad()
+    def features(self, pictures: Pixels) -> NDArray[np.float64]:
+        """What the first network's last stage says of pictures ``(n, side, side, 3)``: ``(n, 3 * width)``."""
+        first: Any = self.network
+        body = first.members[0][:-2]  # without dropout and the last, linear layer
+        out: NDArray[np.float64] = torch.cat([body(b) for b in torch.split(_tensor(pictures), 256)]).double().numpy()
+        return out
 
     def accuracy(self, pictures: Pixels, labels: Sequence[str]) -> float:
         """Share of pictures whose likeliest class is the label."""

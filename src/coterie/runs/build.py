@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,14 +97,18 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
         truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
         style = truths.pop() if len(truths) == 1 else None
-        columns = {**{kind: f"wish_{kind}" for kind in WISHES}, data.wish: "wish"}
-        said = {
-            k: [w for w in (table.columns[c][i] for i in rows) if w] for k, c in columns.items() if c in table.columns
-        }
-        wishes: dict[str, str] = {kind: found[0] for kind, found in said.items() if found}
+        said = [wish for wish in (table.columns["wish"][i] for i in rows) if wish] if "wish" in table.columns else []
+        wishes: dict[str, str] = {data.wish: said[0]} if said else {}
+        wishes |= {kind: text for kind in WISHES if (text := _first(table, f"wish_{kind}", rows))}
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:MOST_PROMPTS]))
+
+
+def _first(table: Table, column: str, rows: Sequence[int]) -> str:
+    """The first text that is not empty in a column that may be missing."""
+    values = table.columns.get(column)
+    return next((values[i] for i in rows if values[i]), "") if values is not None else ""
 
 
 def _require_folder_name(client: str) -> None:

@@ -46,7 +46,8 @@ class Data(Settings):
         held_out: share of a client's pictures kept for evaluation, where the source does not say.
         pool: one client for all (``all``) or for each true group (``style``): central training, simulation only.
         truth_column: the true group of a client, for the grouping ``oracle`` and the evaluation.
-        wish: which of a person's wishes is used, where there are several; of a file or folder, its column ``wish``.
+        wish: which of a person's wishes is used, where there are several; of a file or folder, its column ``wish``, or
+            ``wish_named``, ``wish_paraphrased`` and ``wish_purpose``.
         prompt: what is shown to the model: the ``caption``, or the ``wish`` before every caption.
         test: what adapters are measured on: the pictures ``held_out`` for that, or for choosing settings a
             ``validation`` share of the training subjects, which then nobody trains on.

@@ -86,3 +86,13 @@ def test_a_cohort_covers_every_stratum_and_is_its_rounds_own():
     assert all("c3" in draw and len(draw) == 4 for draw in draws)
     assert len(set(draws)) > 5
     assert draws[0] == sample(clients[::-1], 0.3, strata, 0, 1)
+
+
+def test_random_groups_without_sizes_have_those_of_the_true_ones():
+    facts = {f"c{k}": Facts(1, truth) for k, truth in enumerate("aaabbc")}
+    found = Random(sizes=()).group({}, facts, 5)
+    labels = list(found.labels.values())
+    assert sorted(labels.count(name) for name in set(labels)) == [1, 2, 3]
+    assert found.labels == Random(sizes=(3, 2, 1)).group({}, facts, 5).labels
+    with pytest.raises(UserError, match="no true groups are known"):
+        Random(sizes=()).group({}, {"c0": Facts(1)}, 5)

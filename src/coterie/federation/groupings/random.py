@@ -20,7 +20,8 @@ class Random:
     """Shuffles clients into groups.
 
     Attributes:
-        sizes: of the groups, as another grouping found them; they must add up to the number of clients.
+        sizes: of the groups, as another grouping found them; they must add up to the number of clients. None are those
+            of the true groups, which only a simulation knows.
     """
 
     sizes: tuple[int, ...] = (3, 3, 3, 3)
@@ -29,11 +30,17 @@ class Random:
 
     def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
         clients = sorted(facts)
-        if sum(self.sizes) != len(clients):
-            raise UserError(
-                f"form.grouping.sizes: {list(self.sizes)} add up to {sum(self.sizes)}, not {len(clients)} clients"
-            )
+        sizes = self.sizes or _true_sizes(facts)
+        if sum(sizes) != len(clients):
+            raise UserError(f"form.grouping.sizes: {list(sizes)} add up to {sum(sizes)}, not {len(clients)} clients")
         order = np.random.default_rng(seed_for(seed, 0, "", "grouping")).permutation(len(clients))
-        names = [str(k) for k, size in enumerate(self.sizes) for _ in range(size)]
+        names = [str(k) for k, size in enumerate(sizes) for _ in range(size)]
         labels = {clients[i]: name for i, name in zip(order.tolist(), names, strict=True)}
-        return Grouped(dict(sorted(labels.items())), {"group/count": float(len(self.sizes))})
+        return Grouped(dict(sorted(labels.items())), {"group/count": float(len(sizes))})
+
+
+def _true_sizes(facts: Mapping[ClientId, Facts]) -> tuple[int, ...]:
+    truths = [fact.truth for _, fact in sorted(facts.items())]
+    if None in truths:
+        raise UserError("form.grouping.sizes: no true groups are known here; say how large the groups are")
+    return tuple(truths.count(truth) for truth in dict.fromkeys(truths))

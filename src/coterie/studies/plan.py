@@ -1,0 +1,128 @@
+"""What a study will play, what it cannot, and about how long that takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coterie.core.errors import UserError
+from coterie.core.shelf import shelf_name
+from coterie.runs.recipe import Recipe
+from coterie.studies.judges import styles_of
+from coterie.studies.playing import needs_tuning
+from coterie.studies.recipe import BASE, Arm, Chosen
+
+# Seconds of one core for the doodle, measured: to begin a run, for a picture in a training step, for one scored at one
+# noise level, and for one call of the network of a drawing, of which guidance needs two.
+BEGIN, TRAINED, SCORED, STEPPED = 20.0, 0.029, 0.0058, 0.009
+JUDGING = 0.0011  # for a picture that a judge learns from, in one epoch
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm with what it costs.
+
+    Attributes:
+        arm: which.
+        seconds: of one core, for one seed.
+        tuning: of one core, for choosing its rate and what else it tries.
+    """
+
+    arm: Arm
+    seconds: float
+    tuning: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be played.
+
+    Attributes:
+        jobs: arms that there are.
+        missing: arms that there are not, and why.
+        seeds: of the runs.
+        judging: seconds of one core for the judges.
+    """
+
+    jobs: tuple[Job, ...]
+    missing: dict[str, str]
+    seeds: tuple[int, ...]
+    judging: float
+
+    @property
+    def core_seconds(self) -> float:
+        return self.judging + sum(job.tuning + job.seconds * len(self.seeds) for job in self.jobs)
+
+    def hours(self, cores: int) -> float:
+        return self.core_seconds / max(1, cores) / 3600
+
+
+def plan(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ()) -> Plan:
+    """The arms and seeds asked for, ``base`` always among them; none are all.
+
+    Raises:
+        UserError: if an arm that was asked for is not in the study, or there is no such arm in this version.
+    """
+    wanted = [chosen.arm(name).name for name in arms] or [arm.name for arm in chosen.study.arms]
+    jobs, missing = [], {}
+    for arm in chosen.study.arms:
+        if arm.name not in wanted and arm.name != BASE:
+            continue
+        try:
+            recipe = chosen.recipe(arm, 0)
+        except UserError as error:
+            reason = str(error).splitlines()[0].removeprefix(f"{chosen.path}: arms.{arm.name}: ")
+            if arm.name in arms or arm.name == BASE:
+                raise UserError(f"{chosen.path}: the arm {arm.name!r} is not available: {reason}") from error
+            missing[arm.name] = reason
+            continue
+        if arm.rate_of in missing:
+            missing[arm.name] = f"takes the rate of {arm.rate_of!r}, which is not available"
+            continue
+        jobs.append(Job(arm, _seconds(chosen, recipe), _tuning_seconds(chosen, arm)))
+    needed = {job.arm.rate_of for job in jobs} - {job.arm.name for job in jobs} - {""}
+    jobs += [Job(chosen.arm(name), 0.0, _tuning_seconds(chosen, chosen.arm(name))) for name in sorted(needed)]
+    return Plan(tuple(jobs), missing, tuple(seeds) or chosen.setting.seeds, _judging_seconds(chosen))
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _seconds(chosen: Chosen, recipe: Recipe, tuning: bool = False) -> float:
+    source: Any = recipe.data.source
+    people = source.described()[1]
+    names = source.chosen(people)
+    looks = len({people[name].sets[0] for name in names})
+    fit, held, rounds = recipe.form.fit, source.held_out, recipe.rounds
+    own = getattr(getattr(recipe.form, "keeping", None), "steps", 0)
+    after_each = shelf_name(getattr(recipe.form, "keeping", recipe.form)) == "ditto"
+    trained = (rounds * fit.steps + own * (rounds if after_each else 1)) * fit.batch * len(names)
+    levels = recipe.evaluation.levels
+    evaluations = rounds // recipe.evaluation.every + 1
+    everything = len(names) if own or shelf_name(recipe.form) == "local" else looks
+    scored = levels * len(names) * held * evaluations
+    drawn = recipe.evaluation.copies * len(names) * recipe.pictures.steps
+    if not tuning:
+        scored += levels * everything * held * max(1, len(names) // looks)
+        drawn += chosen.setting.samples * len(set(styles_of(chosen).values())) * chosen.setting.drawing_steps
+    return float(BEGIN + TRAINED * trained + SCORED * scored + STEPPED * 2 * drawn)
+
+
+def _tuning_seconds(chosen: Chosen, arm: Arm) -> float:
+    if not needs_tuning(arm, chosen):
+        return 0.0
+    rates = len(chosen.setting.rates)
+    runs = (rates + 0.7 if rates > 1 else 1) + sum(len(values) for values in arm.tries.values()) * chosen.setting.tries
+    return runs * _seconds(chosen, chosen.recipe(arm, chosen.study.tuning_seed, tuning=True), True)
+
+
+def _judging_seconds(chosen: Chosen) -> float:
+    setting = chosen.setting
+    most = setting.most or 900
+    looks = len(set(styles_of(chosen).values()))
+    public = 1400 * len(chosen.study.judging.public)
+    return JUDGING * setting.epochs * (3 * most * looks + 2 * public + 2 * (most * looks + public))

@@ -1,0 +1,60 @@
+"""The studies in ``recipes/``: they are read, play what they must, and their people wish in every kind of words."""
+
+from pathlib import Path
+
+import pytest
+
+from coterie.core.errors import UserError
+from coterie.data.sources.people import People
+from coterie.evals.wishes import KINDS
+from coterie.studies.recipe import chosen
+
+RECIPES = Path(__file__).parents[3] / "recipes"
+STUDIES = ("emoji", "icons", "omniglot")
+ALWAYS = {
+    "base", "base told the wish", "local", "fedavg", "fedavg told the wish", "fedavg + personal", "random clusters",
+    "ifca", "by weights", "by wishes", "by wishes, mixed", "oracle", "one-shot mean",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_shipped_study_has_all_arms_and_settings(name):
+    picked = chosen(RECIPES / f"{name}.toml", "standard", Path("data"))
+    assert {arm.name for arm in picked.study.arms} >= ALWAYS
+    assert set(picked.study.settings) == {"quick", "standard", "full"}
+    assert len(picked.setting.seeds) >= 3
+    assert picked.study.settings["full"].samples >= 400
+    assert (RECIPES / f"{name}-reading.md").is_file()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("setting", ["quick", "standard", "full"])
+def test_the_arms_of_a_shipped_study_have_equal_budgets(name, setting):
+    """But for those that try fewer steps on validation subjects, and those that are not there yet."""
+    picked = chosen(RECIPES / f"{name}.toml", setting, Path("data"))
+    spent, tested, missing = {}, set(), []
+    for arm in picked.study.arms:
+        try:
+            recipe = picked.recipe(arm, 0)
+        except UserError:
+            missing.append(arm.name)
+            continue
+        keeping = getattr(recipe.form, "keeping", None)
+        spent[arm.name] = recipe.rounds * recipe.form.fit.steps + getattr(keeping, "steps", 0)
+        same = recipe.data.model_copy(update={"prompt": "caption", "wish": "named"})
+        tested.add((recipe.evaluation.levels, recipe.engine.tokens, recipe.form.fit.batch, str(same)))
+    assert set(missing) <= {"ifca", "by wishes, mixed", "by both"}
+    assert {steps for name, steps in spent.items() if not name.startswith("base")} == {spent["fedavg"]}
+    assert len(tested) == 1
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_people_wish_in_every_kind_of_words_and_never_alike(name):
+    _, people, _ = People(RECIPES / f"{name}-people.toml").described()
+    together = [person for person in people.values() if not person.apart]
+    looks = [person.sets[0] for person in together]
+    assert {looks.count(look) for look in looks} == {4}
+    assert len(looks) == (20 if name == "icons" else 24)
+    said = [person.wishes[kind] for person in people.values() for kind in KINDS]
+    assert len(set(said)) == 3 * len(people)
+    assert len([person for person in people.values() if person.apart]) == {"emoji": 2, "icons": 3, "omniglot": 0}[name]
