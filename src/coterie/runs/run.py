@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-import resource
 import secrets
 import sys
 import time
@@ -19,6 +18,7 @@ import torch
 
 from coterie.bank.memory import Plan
 from coterie.core.adapter import Adapter, Layout, require_same_layout
+from coterie.core.allocator import most_used_bytes
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -85,6 +85,8 @@ def start(
     with contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
         resolved, plan = resolve(recipe, len(people.clients), crew.plan)
+        if plan is not None and not any(len(client.held_out) for client in people.clients.values()):
+            plan = plan.without("scoring")
         drawn = resolved.pictures.model_copy(update={"prompts": fixed_prompts(resolved, people)})
         resolved = resolved.model_copy(update={"pictures": drawn})
         resolved = with_whole_paths(resolved)
@@ -94,12 +96,15 @@ def start(
             folder.write_json("environment.json", environment())
             told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
             folder.journal("people", **told)
+            if plan is not None:
+                foreseen = {"peak": plan.peak, "phase": plan.phase, "memory": resolved.engine.memory}
+                folder.journal("planned", **asdict(plan), **foreseen, device=resolved.engine.device)
         finally:
             folder.unlock()
         if tell is not None:
             tell("people", **told)
         if plan is not None and tell is not None:
-            tell("planned", **asdict(plan), memory=resolved.engine.memory, device=resolved.engine.device)
+            tell("planned", **asdict(plan), **foreseen, device=resolved.engine.device)
         return _go_on(resolved, path, tell, crew, beside)
 
 
@@ -212,11 +217,9 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
 
 def peak_bytes(recipe: Recipe) -> int | None:
     """The most memory that was really used so far: of the graphics card, or of this process; None with workers."""
-    if recipe.engine.device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    if recipe.engine.workers:
+    if recipe.engine.workers and recipe.engine.device != "cuda":
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return most_used_bytes(recipe.engine.device)
 
 
 def opening_of(recipe: Recipe, folder: RunFolder, arm: str) -> Opening:
