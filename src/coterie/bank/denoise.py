@@ -82,7 +82,7 @@ def _drawn(
                 progress(done, total)
         finally:
             bank.release()
-        out[chunk] = bank.backbone.finish(x)[: len(members)]
+        out[chunk] = bank.backbone.finish(x[: len(members)])
     return out
 
 

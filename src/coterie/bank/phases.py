@@ -14,12 +14,15 @@ from coterie.bank.peak import Peak
 MARGIN = 1.1  # kernels' workspaces and an allocator's gaps, which a sketch does not see
 GAPS = 2.0  # what a pass without gradients takes up on a processor over what is alive in it; measured: 1.6 to 2.5
 RESERVE = 64 * 2**20  # the allocator's, whatever the width
+KERNELS = 128 * 2**20  # on a processor: weights in the order that kernels like, for the length of a pass; measured
 UNPACKED = 9  # bytes for each number of a layer while it is packed: two copies in float32, and the codes
 
 
 def passing(alive: int, device: str) -> int:
     """Bytes that a pass without gradients takes up, of those that are alive in it at once."""
-    return RESERVE + int((GAPS if device == "cpu" else MARGIN) * alive)
+    if device == "cpu":
+        return RESERVE + KERNELS + int(GAPS * alive)
+    return RESERVE + int(MARGIN * alive)
 
 
 def training(peak: Peak, moments: str) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import resource
 import sys
 from typing import Any
@@ -42,7 +43,8 @@ def keep_freed_memory() -> bool:
 
 
 def give_back_freed_memory() -> bool:
-    """Gives the system all that is free in this process now; returns whether there was any."""
+    """Gives the system all that nobody holds in this process now; returns whether there was any."""
+    gc.collect()  # models hold themselves in circles
     library = _library()
     return bool(library and library.malloc_trim(0))
 

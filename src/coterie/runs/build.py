@@ -16,7 +16,7 @@ import torch
 from coterie.bank.bank import MOST_ROWS, Bank
 from coterie.bank.memory import Plan, Way, plan_for, ways
 from coterie.core.adapter import Layout
-from coterie.core.allocator import most_used_bytes
+from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -151,6 +151,7 @@ def resolve(
         whole = recipe.engine.model_copy(update={"rows": engine.rows or MOST_ROWS})
         return recipe.model_copy(update={"engine": whole}), None
     plan = (choose or plan_of)(recipe, num_clients)
+    give_back_freed_memory()  # the model that was planned with, before it is loaded again
     chosen = {"checkpointing": "on" if plan.checkpointing else "off", "quantise": plan.quantise}
     if undecided:
         backbone = replace(backbone, **{key: chosen[key] for key in undecided})
@@ -185,7 +186,6 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
     found = {phase: own + size for phase, size in plan.phases.items()}
     if not recipe.backbone.embedded:
         found["loading"] = max(found.get("loading", 0), loaded)
-        backbone.free()
     server = SERVER_BYTES if engine.workers else 0
     return replace(plan, phases={phase: server + processes * size for phase, size in found.items()})
 

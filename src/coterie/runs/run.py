@@ -18,7 +18,7 @@ import torch
 
 from coterie.bank.memory import Plan
 from coterie.core.adapter import Adapter, Layout, require_same_layout
-from coterie.core.allocator import most_used_bytes
+from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -278,7 +278,9 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
     """A worker's side of a run: every ``count``-th client, beginning with ``number``. Or how wide its bank may be."""
     recipe = make_recipe(task["recipe"], "recipe.toml")
     if "clients" in task:
-        return asdict(plan_of(recipe, task["clients"]))
+        plan = plan_of(recipe, task["clients"])
+        give_back_freed_memory()  # the model that was planned with, before it is loaded again
+        return asdict(plan)
     count = task["count"]
     parts = assemble(recipe, Path(task["path"]), lambda index: index % count == number, progress)
     facts = {c: {"num_examples": f.num_examples, "truth": f.truth} for c, f in parts.facts.items()}

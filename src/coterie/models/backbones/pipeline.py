@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -119,6 +118,7 @@ class Pipeline:
         self.num_parameters = sum(p.numel() for p in network.parameters())
         if settings.quantise in KINDS:  # after the digest: it is the same backbone, only seen less sharply
             pack(network, settings.quantise)
+            give_back_freed_memory()
         self.network = prepared_network(network, device, settings.checkpointing == "on")
         setattr(whole, self.component, None)
         self._pipe: Any = whole
@@ -240,7 +240,6 @@ class Pipeline:
     def free(self) -> None:
         self._pipe = None
         minilm().free()
-        gc.collect()
         give_back_freed_memory()
 
     @property
@@ -256,6 +255,7 @@ class Pipeline:
         return self.family.shaped(rows, height, width)
 
     def _vae(self) -> Any:
+        give_back_freed_memory()  # its passes are large, and want blocks of other sizes than the network's
         return self.pipe.vae.to(self.device)
 
     @torch.no_grad()
