@@ -99,9 +99,9 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
         truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
         style = truths.pop() if len(truths) == 1 else None
-        said = [wish for wish in (table.columns["wish"][i] for i in rows) if wish] if "wish" in table.columns else []
-        wishes: dict[str, str] = {data.wish: said[0]} if said else {}
-        wishes |= {kind: text for kind in WISHES if (text := _first(table, f"wish_{kind}", rows))}
+        wishes: dict[str, str] = {k: text for k in WISHES if (text := _first(table, f"wish_{k}", rows))}
+        if said := _first(table, "wish", rows):
+            wishes[data.wish] = said
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:MOST_PROMPTS]))
