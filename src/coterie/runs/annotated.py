@@ -12,7 +12,7 @@ from coterie.runs.recipe import as_plain
 
 
 def meanings(kind: type[Any]) -> dict[str, str]:
-    """One line for each setting of a model or dataclass, from the ``Attributes:`` of its docstring and of its bases'."""
+    """One line for each setting of a model or dataclass, from the ``Attributes:`` of it and of its bases."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         found |= _listed(inspect.cleandoc(vars(base).get("__doc__") or ""))
