@@ -53,7 +53,7 @@ def let_pages_go(tensor: Tensor) -> bool:
     """Tells the system that a tensor's numbers are not wanted any more, where they are a file's that is mapped.
 
     They stay what they are: who reads them again gets them from the file, more slowly. Numbers in the process's own
-    memory stay where they are, or go to a swap disk.
+    memory are left alone: they would be written to a swap disk.
 
     Returns:
         Whether the system took it as a hint.
@@ -64,7 +64,22 @@ def let_pages_go(tensor: Tensor) -> bool:
     begin = tensor.data_ptr()
     first = -(-begin // _PAGE) * _PAGE  # whole pages only: the first and the last are shared with neighbours
     length = (begin + tensor.numel() * tensor.element_size()) // _PAGE * _PAGE - first
-    return length > 0 and library.madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), _PAGEOUT) == 0
+    return (
+        length > 0
+        and _is_mapped(first)
+        and library.madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), _PAGEOUT) == 0
+    )
+
+
+def _is_mapped(address: int) -> bool:
+    """Whether a file is mapped at an address of this process."""
+    with open("/proc/self/maps") as file:
+        for line in file:
+            fields = line.split(maxsplit=5)
+            begin, end = (int(number, 16) for number in fields[0].split("-"))
+            if begin <= address < end:
+                return fields[4] != "0"  # the file's number, which memory of the process's own has not
+    return False
 
 
 def most_used_bytes(device: str = "cpu") -> int:
