@@ -178,10 +178,10 @@ def test_a_mode_that_cannot_be_is_one_line(typed):
 def test_hybrids_are_drawn_and_judged_for_every_pair(typed, grouped, tiny_runs, tmp_path):
     code, out, err = typed("audit", "hybrids", grouped, "--draws", 1, "--format", "json", "--out", tmp_path / "h")
     assert (code, "hybrids.json" in err) == (0, True)
-    found = json.loads((tmp_path / "h" / "hybrids.json").read_text())
+    (found,) = json.loads((tmp_path / "h" / "hybrids.json").read_text()).values()
     pairs = {row["pair"] for row in found["rows"]}
-    assert [row["way"] for row in json.loads(out)] == [
-        "best single", "merge", "composite", "switch", "schedule", "merge, both fully",
+    assert [row["name"] for row in json.loads(out)] == [
+        "the better one alone", "merge", "composite", "switch", "schedule", "merge, both fully",
     ]  # fmt: skip
     assert len(found["rows"]) == 7 * len(pairs)
     assert all(0 <= row["both"] <= min(row["first"], row["second"]) + 1e-9 for row in found["rows"])
@@ -189,5 +189,9 @@ def test_hybrids_are_drawn_and_judged_for_every_pair(typed, grouped, tiny_runs, 
     assert sheets == sorted(
         f"hybrids-{row['styles'].replace('+', '-')}.png" for row in found["rows"] if row["way"] == "merge"
     )
+    text = (tmp_path / "h" / "hybrids.md").read_text()
+    assert all(f"({name})" in text for name in sheets)
+    code, _, err = typed("audit", "hybrids", grouped, grouped)
+    assert (code, "two runs of one name" in err) == (2, True)
     code, _, err = typed("audit", "hybrids", tiny_runs / "first")
     assert (code, "no two clusters of different styles" in err or "other pictures" in err) == (2, True)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,22 +65,32 @@ def prompts(
 
 @audit_app.command()
 def hybrids(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="Folder for the results; otherwise audit/ in the run.")] = None,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of finished runs, say of several seeds.", show_default=False),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; otherwise audit/ in the first run.")] = None,
     draws: Annotated[int, typer.Option(help="Pictures of each prompt.", min=1, max=50)] = 2,
     format: Format = "table",
 ) -> None:
     """Draw every pair of clusters in every way of mixing, and measure whether both styles are in one picture."""
     from coterie.cli.tables import print_rows
-    from coterie.engines.disk import write_bytes
+    from coterie.core.errors import UserError
     from coterie.runs.audit_hybrids import audit_hybrids
+    from coterie.studies.hybrids import common_pairs, judged, write_hybrids
 
-    folder = out or run / "audit"
-    with _bar("drawing hybrids") as progress:
-        found = audit_hybrids(run, folder, draws, progress)
-    write_bytes(folder / "hybrids.json", json.dumps(found, indent=1, sort_keys=True).encode())
-    print_rows(found["means"], format, "")
-    typer.echo(f"{folder / 'hybrids.json'}; a sheet of pictures for each pair beside it", err=True)
+    folder, audits = out or runs[0] / "audit", dict[str, Any]()
+    if len({run.name for run in runs}) < len(runs):
+        raise UserError("audit hybrids: two runs of one name; give each folder its own")
+    for run in runs:
+        with _bar(f"drawing hybrids of {run.name}") as progress:
+            audits[run.name] = audit_hybrids(run, None if audits else folder, draws, progress)
+    if not common_pairs(list(audits.values())):
+        raise UserError("audit hybrids: no two styles have clusters in all of these runs")
+    page = write_hybrids(audits, folder)
+    shown = ("name", "both", "subject", "mean", "low", "high", "supported")
+    print_rows([{key: getattr(way, key) for key in shown} for way in judged(list(audits.values()))], format, "")
+    typer.echo(f"{page}; a sheet of pictures for each pair beside it", err=True)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from coterie.bank.compose import WAYS, Mix, Way
 from coterie.core.errors import UserError
@@ -26,19 +24,19 @@ FULL = "merge, both fully"  # the sum of two whole adapters instead of half of e
 
 
 def audit_hybrids(
-    path: Path, out: Path, draws: int = 2, progress: Callable[[int, int], None] = lambda done, total: None
+    path: Path, out: Path | None, draws: int = 2, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Any]:
     """Draws and judges every pair of clusters of different styles.
 
     Args:
         path: of a finished run over the studio, whose styles the package's judges know.
-        out: folder for a sheet of pictures of each pair.
+        out: folder for a sheet of pictures of each pair; None writes none.
         draws: pictures of each prompt.
         progress: called with denoising steps done and in all.
 
     Returns:
-        ``rows``, one for each pair and way with the two adapters alone among them; ``means``, one for each way over all
-        pairs, with the pairs in which it scores higher than the better of the two alone.
+        ``rows``, one for each pair and way with the two adapters alone among them; ``seed`` of the run, how many
+        ``prompts``, and ``draws`` of each.
 
     Raises:
         UserError: if the run is of other pictures, or has no two clusters of different styles.
@@ -52,7 +50,7 @@ def audit_hybrids(
     if not isinstance(recipe.data.source, Studio):
         raise UserError(f"{path}: the judges of style know the studio's looks only, and this run has other pictures")
     styles = cluster_styles(folder)
-    pairs = [(a, b) for a, b in combinations(sorted(styles), 2) if styles[a] != styles[b]]
+    pairs = list(combinations(sorted(styles, key=lambda name: styles[name]), 2))
     if not pairs:
         raise UserError(f"{path}: there are no two clusters of different styles to mix")
     backbone = load_backbone(recipe)
@@ -81,54 +79,33 @@ def audit_hybrids(
         judged = hybrid(pictures, (styles[a], styles[b]), subjects, style, subject)
         rows.append({"pair": f"{a}+{b}", "styles": f"{styles[a]}+{styles[b]}", "way": name, **asdict(judged)})
     ways_each = len(keys) // len(pairs)
-    for i in range(0, len(keys), ways_each):
+    for i in range(0, len(keys) if out else 0, ways_each):
         shown = [list(pictures[: len(PROMPTS)]) for pictures in drawn[i : i + ways_each]]
         (a, b), names = keys[i][0], [styles.get(name, name) for _, name in keys[i : i + ways_each]]
-        write_bytes(out / f"hybrids-{styles[a]}-{styles[b]}.png", png_bytes(sheet(shown, names=names)))
-    return {"rows": rows, "means": means(rows)}
+        write_bytes(Path(out or "") / f"hybrids-{styles[a]}-{styles[b]}.png", png_bytes(sheet(shown, names=names)))
+    return {"rows": rows, "seed": recipe.seed, "prompts": len(PROMPTS), "draws": draws}
 
 
 def cluster_styles(folder: RunFolder) -> dict[str, str]:
-    """The style that most members of each cluster have."""
+    """The style that most members of each cluster have; of clusters of one style the largest only."""
     results = folder.read_json("results.json")
     if results is None:
         raise UserError(f"{folder.path}: not finished; go on with: coterie run --resume {folder.path}")
     of: dict[str, list[str]] = {}
     for client, cluster in sorted(results["clusters"].items()):
         of.setdefault(cluster, []).append(str(results["clients"][client]["truth"]))
-    return {cluster: max(sorted(set(truths)), key=truths.count) for cluster, truths in sorted(of.items())}
+    found: dict[str, str] = {}
+    for cluster, truths in sorted(of.items(), key=lambda item: (-len(item[1]), item[0])):
+        style = max(sorted(set(truths)), key=truths.count)
+        if style not in found.values():
+            found[cluster] = style
+    return dict(sorted(found.items()))
 
 
-def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each way over all pairs; ``best single`` is the better one of each pair's two."""
-    found = []
-    best = list(_best_singles(rows).values())
-    for way, better in beats_single(rows).items():
-        found.append({**_mean(way, [row for row in rows if row["way"] == way]), "better": better})
-    return [{**_mean("best single", best), "better": None}, *found]
-
-
-def beats_single(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """In how many pairs each way scores higher than the better of the two adapters alone."""
-    best = _best_singles(rows)
-    return {
-        way: sum(row["both"] > best[row["pair"]]["both"] for row in rows if row["way"] == way) for way in (*WAYS, FULL)
-    }
-
-
-def _best_singles(rows: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def best_singles(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Of each pair of styles the single adapter that has more of both."""
     singles: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["way"] in row["pair"].split("+"):
-            singles.setdefault(row["pair"], []).append(row)
+            singles.setdefault(row["styles"], []).append(row)
     return {pair: max(two, key=lambda row: float(row["both"])) for pair, two in singles.items()}
-
-
-def _mean(way: str, rows: list[Any]) -> dict[str, Any]:
-    return {
-        "way": way,
-        "both": float(np.mean([row["both"] for row in rows])),
-        "subject": float(np.mean([row["subject"] for row in rows])),
-        "pairs": len(rows),
-        "pictures": int(sum(row["pictures"] for row in rows)),
-    }
