@@ -9,6 +9,7 @@ from typing import Any
 
 from coterie.engines.disk import write_bytes
 from coterie.evals.wishes import KINDS
+from coterie.runs.prompts_letter import letter
 from coterie.runs.prompts_plot import plot
 
 KEPT = 0.9  # of the plain mode's agreement: groups are called kept
@@ -57,8 +58,9 @@ NOT = """## What a reader may not conclude
 
 
 def write_pages(found: Mapping[str, Any], folder: Path) -> Path:
-    """Writes ``prompts.json``, ``prompts.svg`` where groups are known, and ``prompts.md``, which is returned."""
+    """Writes ``prompts.json``, a plot where groups are known, a letter, and ``prompts.md``, which is returned."""
     write_bytes(folder / "prompts.json", (json.dumps(found, indent=1) + "\n").encode())
+    write_bytes(folder / "prompts-read.svg", letter(found["shown"]).encode())
     drawing = plot(found["modes"])
     if drawing:
         write_bytes(folder / "prompts.svg", drawing.encode())
@@ -77,7 +79,11 @@ def page(found: Mapping[str, Any], with_plot: bool = True) -> str:
             "Up is better for grouping, left is better for who wished.\n"
         )
     text += "\n## What an attacker reads\n"
-    text += "\nOf the first wishes that there are. **Bold** words are right.\n"
+    text += (
+        "\n![The first wish, words that were read in every mode, bars over the others](prompts-read.svg)\n\n"
+        "Of the first wish, word by word; bars cover what was not read. Token states stay at home; the one vector is "
+        "what travels.\n\nOf the first wishes that there are. **Bold** words are right.\n"
+    )
     for i, first in enumerate(next(iter(found["shown"].values()))):
         text += f"\n> {first['wish']}\n\n| mode | from token states | from the one vector |\n|---|---|---|\n"
         for mode, read in found["shown"].items():
