@@ -13,7 +13,7 @@ def test_read_words_stand_there_and_others_are_barred():
     tree = ElementTree.fromstring(letter({"plain": [read], "noise": [blind]}))
     words = [text.text for text in tree.iter(f"{SVG}text") if text.get("class") == "read"]
     assert words == ["Glowing", "at", "<night>.", "signs,"]
-    assert len([bar for bar in tree.iter(f"{SVG}rect") if bar.get("class") == "bar"]) == 3 * 4 - len(words)
+    assert len([bar for bar in tree.iter(f"{SVG}rect") if bar.get("class") == "bar"]) == 2 * 2 * 4 - len(words)
 
 
 def test_a_long_wish_is_cut_at_a_word():
