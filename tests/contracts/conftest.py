@@ -14,6 +14,7 @@ from coterie.core.protocols import Facts
 from coterie.core.shelf import Shelf
 from coterie.core.work import Fitted
 from coterie.engines.cohort import ClientFailed, Terms
+from coterie.engines.devices import Devices, layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.keeper import Keeper
 from coterie.engines.memory import SiteMemory
@@ -43,7 +44,7 @@ def toy_work(kind, works, log=None):
             rng = torch.Generator().manual_seed(seed % 2**60)
             row = start.row.clone()
             for _ in range(fit.steps):
-                pull = rows["target"].mean(0) - row
+                pull = rows["target"].mean(0)[: len(row)] - row  # fewer numbers at a smaller rank
                 if fit.mu and fit.anchor is not None:
                     pull = pull + fit.mu * (fit.anchor.row - row)
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
@@ -51,7 +52,11 @@ def toy_work(kind, works, log=None):
         elif kind == "evaluate":
             adapter, rows = w.payload
             row = adapter.row if adapter is not None else torch.zeros(LAYOUT.size)
-            answers.append((rows["target"] - row).square().mean(1))
+            answers.append((rows["target"][:, : len(row)] - row).square().mean(1))
+        elif kind == "score":
+            adapters, rows, _levels, _seed = w.payload
+            losses = [(rows["target"][:, : len(a.row)] - a.row).double().square().mean() for a in adapters]
+            answers.append(torch.stack(losses))
         elif kind == "describe":
             answers.append(torch.tensor([float(ord(ch)) for ch in w.payload]))
         else:
@@ -76,6 +81,8 @@ class World:
     tests: tuple = ("own",)
     wishes: dict = field(default_factory=dict)
     sizes: dict = field(default_factory=dict)
+    devices: Devices = Devices()
+    wave: int = 64
     log: list = field(default_factory=list)
     events: list = field(default_factory=list)
 
@@ -86,7 +93,9 @@ class World:
         recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort})
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
-        house = House(header, (LAYOUT,), Raw(), {type(o).__name__: o for o in owners}, self.seed)
+        devices = self.devices.of(list(self.targets), self.seed)
+        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()})
+        house = House(header, layouts, Raw(), {type(o).__name__: o for o in owners}, self.seed)
         hosts = {}
         for client, target in self.targets.items():
             rows = {"target": torch.as_tensor(target).expand(self.sizes.get(client, 2), LAYOUT.size).contiguous()}
@@ -94,13 +103,14 @@ class World:
             pixels = np.zeros((2, 4, 4, 3), np.uint8)
             folder = self.path / "sites" / client
             wishes = {"": self.wishes.get(client, client)}
+            kept = pixels, ("x", "y")
             hosts[client] = SiteHost(
-                Belongings(client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y"))), house
+                Belongings(client, folder, rows, tests, 4, wishes, pixels, kept, device=devices[client]), house
             )
-        facts = {c: Facts(len(h.belongings.train["target"]), c[0]) for c, h in hosts.items()}
+        facts = {c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None) for c, h in hosts.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        terms = Terms(header, courier, (LAYOUT,), Raw(), facts, self.seed, 0.3, self.sealed, tell)
+        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave)
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 
@@ -129,7 +139,7 @@ class Lossy(InProcess):
     async def visit(self, client, request):
         from coterie.wire.envelope import unpack
 
-        header, _ = unpack(request, (LAYOUT,))
+        header, _ = unpack(request, layouts_for(LAYOUT, {1}))
         if header.purpose == "train" and (client, header.round) in self.absent:
             raise ClientFailed("switched off")
         reply = await super().visit(client, request)

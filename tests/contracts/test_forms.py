@@ -21,6 +21,8 @@ SETTINGS = [
     ("clustered", {"grouping": "weights"}),
     ("clustered", {"grouping": {"name": "random", "sizes": [3, 1]}}),
     ("clustered", {"grouping": "single"}),
+    ("ifca", {"clusters": 2}),
+    ("ifca", {"clusters": 2, "aggregator": "product_svd", "keeping": "ditto"}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
 
@@ -71,7 +73,7 @@ class Killed(BaseException):
     """The process dies here."""
 
 
-@pytest.mark.parametrize(("form", "settings"), SETTINGS[1:7], ids=IDS[1:7])
+@pytest.mark.parametrize(("form", "settings"), [*SETTINGS[1:7], SETTINGS[-2]], ids=[*IDS[1:7], IDS[-2]])
 def test_a_kill_at_any_write_costs_nothing(world, monkeypatch, form, settings):
     """Every file is written through one rename: die before each of them in turn, and after it."""
     w = world(form, settings, clients=3 if "random" not in str(settings) else 4, rounds=2)

@@ -139,6 +139,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "resumed":
         newer = "".join(f"; skipped, as it cannot be read: {reason}" for reason in fields["broken"])
         return f"{control}going on after round {fields['round']}{newer}"
+    if event == "client_failed" and fields.get("kind") in ("away", "straggler"):
+        return ""  # what a recipe asks for, and said together with the round
     if event == "client_failed":
         return f"{control}{fields['client']} failed in round {fields['round']}: {fields['reason']}"
     if event == "round_done":
@@ -147,7 +149,9 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         groups = len(set(fields["clusters"].values()))
         found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
-        return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}"
+        missing = {"away": "away", "straggler": "too late"}
+        absent = "".join(f"  {n} {missing[kind]}" for kind, n in fields.get("failed", {}).items() if kind in missing)
+        return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{absent}"
     if event == "finishing":
         return f"{control}finishing: what each keeps, its scores, the last pictures"
     if event == "sink_failed":

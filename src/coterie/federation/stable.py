@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,9 +22,10 @@ def stable_ids(old: Mapping[str, str], new: Mapping[str, str], used: int) -> tup
     """
     from scipy.optimize import linear_sum_assignment
 
-    groups = sorted(set(new.values()), key=lambda g: min(c for c, h in new.items() if h == g))
+    groups = list(dict.fromkeys(group for _, group in sorted(new.items())))
     names = sorted(set(old.values()))
-    shared = np.array([[sum(old.get(c) == n and g == h for c, h in new.items()) for n in names] for g in groups])
+    both = Counter((group, old[client]) for client, group in new.items() if client in old)
+    shared = np.array([[both[group, name] for name in names] for group in groups])
     given: dict[str, str] = {}
     if names:
         for i, j in zip(*linear_sum_assignment(-shared), strict=True):

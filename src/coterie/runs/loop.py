@@ -91,7 +91,7 @@ class Loop:
             "round_done", round=number, attempt=attempt, seconds=round(time.monotonic() - began, 2),
             up_bytes=cohort.meter.total(direction="up"), down_bytes=cohort.meter.total(direction="down"),
             loss=sum(own) / len(own) if own else None, numbers=dict(state.numbers),
-            clusters=dict(self.form.strata(state)),
+            clusters=dict(self.form.strata(state)), failed=dict(sorted(cohort.failed.items())),
         )  # fmt: skip
         return state, book
 

@@ -19,6 +19,7 @@ from coterie.core.place import Place
 from coterie.core.protocols import Form
 from coterie.core.shelf import Problems, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
+from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.places import moved, relative_to, seen_from, whole
@@ -168,6 +169,7 @@ class Recipe(Settings):
             in a recipe file it is seen from that file, with ``--set`` from where the command is typed.
         codec: how adapters are written on the wire.
         cohort: who takes part.
+        devices: what clients' machines can do.
         engine: where it runs.
         evaluation: what is measured.
         pictures: what is drawn.
@@ -185,6 +187,7 @@ class Recipe(Settings):
     start: Annotated[str, Place()] = ""
     codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
     cohort: Rounds = Rounds()
+    devices: Devices = Devices()
     engine: Engine = Engine()
     evaluation: Evaluation = Evaluation()
     pictures: Pictures = Pictures()
@@ -253,6 +256,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
     for one in filter(None, (recipe, control_of(recipe))):
         _require_sums(one, where)
+        _require_ranks(one, where)
         _require_different_sinks(one, where)
         _require_shapes(one, where)
     return recipe
@@ -273,9 +277,26 @@ def _require_sums(recipe: Recipe, where: str) -> None:
     rule, grouping = getattr(recipe.form, "aggregator", None), getattr(recipe.form, "grouping", None)
     if rule is not None and not rule.linear:
         raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
+    if getattr(recipe.form, "needs_single_replies", False):
+        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients chose")
     if grouping is not None and grouping.reads == "adapters":
         raise UserError(
             f"{where}: cohort.sealed: form.grouping {shelf_name(grouping)} reads single adapters; use wishes"
+        )
+
+
+def _require_ranks(recipe: Recipe, where: str) -> None:
+    """Ranks that the method has, and a rule that can average them."""
+    if not recipe.devices.ranks:
+        return
+    usual, rule = int(getattr(recipe.method, "rank", 0)), getattr(recipe.form, "aggregator", None)
+    found = recipe.devices.distinct_ranks(usual)
+    if max(found) > usual:
+        raise UserError(f"{where}: devices.ranks: {max(found)} is more than method.rank, {usual}; wanted at most that")
+    if rule is not None and not rule.mixed_ranks and len(found) > 1:
+        raise UserError(
+            f"{where}: devices.ranks: form.aggregator {shelf_name(rule)} averages adapters of one rank only; "
+            "take product_svd or rank_bands"
         )
 
 

@@ -27,7 +27,8 @@ from coterie.data.population import Population
 from coterie.data.sources.folders import Folders
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
-from coterie.engines.cohort import Terms
+from coterie.engines.cohort import WAVE, Terms
+from coterie.engines.devices import layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
@@ -82,17 +83,19 @@ def start(
     studio = isinstance(recipe.data.source, Studio)
     table = None if studio else recipe.data.source.read(32)
     people = population_of(recipe, 32, table)
+    count, prompts = len(people.clients), fixed_prompts(recipe, people)
+    told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
+    del people, table  # from here on pictures are where the clients are
     with contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
-        resolved, plan = resolve(recipe, len(people.clients), crew.plan)
-        drawn = resolved.pictures.model_copy(update={"prompts": fixed_prompts(resolved, people)})
+        resolved, plan = resolve(recipe, count, crew.plan)
+        drawn = resolved.pictures.model_copy(update={"prompts": prompts})
         resolved = resolved.model_copy(update={"pictures": drawn})
         resolved = with_whole_paths(resolved)
         folder.lock()
         try:
             folder.write("recipe.toml", annotated_toml(resolved))
             folder.write_json("environment.json", environment())
-            told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
             folder.journal("people", **told)
         finally:
             folder.unlock()
@@ -278,7 +281,7 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
         return asdict(plan_of(recipe, task["clients"]))
     count = task["count"]
     parts = assemble(recipe, Path(task["path"]), lambda index: index % count == number, progress)
-    facts = {c: {"num_examples": f.num_examples, "truth": f.truth} for c, f in parts.facts.items()}
+    facts = {c: asdict(f) for c, f in parts.facts.items()}
     hello = {
         "facts": facts,
         "backbone": parts.backbone.digest,
@@ -303,14 +306,16 @@ def terms_of(
 ) -> Terms:
     """What holds for all exchanges of a run."""
     return Terms(
-        header=header_of(recipe, backbone), courier=courier, layouts=(layout,), codec=recipe.codec, facts=facts,
+        header=header_of(recipe, backbone), courier=courier,
+        layouts=layouts_for(layout, {fact.rank or 0 for fact in facts.values()}), codec=recipe.codec, facts=facts,
         seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
+        wave=max(WAVE, recipe.engine.width * max(1, recipe.engine.workers)),
     )  # fmt: skip
 
 
 def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], backbone: Mapping[str, Any], folder: RunFolder) -> Loop:
     """The loop of a run, at its beginning."""
-    (layout,) = terms.layouts
+    layout = terms.layouts[0]
     begin = layout.start(seed_for(recipe.seed, 0, "", "adapter"))
     if recipe.start:
         begin = start_adapter(recipe, layout.backbone)

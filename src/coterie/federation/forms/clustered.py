@@ -74,7 +74,9 @@ class Clustered:
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         served = {client: self.serve(state, client) for client in cohort}
-        replies = await cohort.map(self.client_update, served)
+        only_sums = self.aggregator.linear and (state.grouped or self.grouping.reads != "adapters")
+        part = (lambda client, update: state.labels[client]) if only_sums else None
+        replies = await cohort.map(self.client_update, served, part)
         if self.grouping.reads == "adapters" and not state.grouped:
             adapters = {client: update.adapter for client, update in replies.items()}
             state = self._regroup(state, adapters, cohort)

@@ -16,6 +16,7 @@ from annotated_types import Ge, Le
 
 from coterie.core.adapter import Adapter, LowRank
 from coterie.core.protocols import ClientId, Facts, Grouped
+from coterie.federation.gram import gram
 from coterie.federation.groupings.wishes import by_distance
 from coterie.federation.shelves import GROUPINGS
 
@@ -37,7 +38,7 @@ class Weights:
 
     def group(self, vectors: Mapping[ClientId, Any], facts: Mapping[ClientId, Facts], seed: int) -> Grouped:
         clients = sorted(vectors)
-        inner = np.array([[product(vectors[i], vectors[j]) for j in clients] for i in clients])
+        inner = gram([vectors[client] for client in clients])
         norms = np.sqrt(np.clip(np.diag(inner), 1e-300, None))
         labels, numbers = by_distance(np.clip(1 - inner / np.outer(norms, norms), 0, 2), self.floor, self.most)
         numbers["group/floor"] = self.floor

@@ -52,12 +52,17 @@ class Wishes:
         return Grouped({c: str(k) for c, k in zip(clients, labels.tolist(), strict=True)}, numbers)
 
 
+MOST_GROUPS = 64  # tried, however many clients there are
+
+
 def by_distance(distance: NDArray[np.float64], floor: float, most: int) -> tuple[NDArray[np.int64], dict[str, float]]:
     """Labels and numbers for a matrix of distances ``(n, n)``; the number of groups by silhouette.
 
-    Fewer than three clients, or a best mean silhouette below ``floor``, are one group.
+    Fewer than three clients, or a best mean silhouette below ``floor``, are one group. No more than ``MOST_GROUPS``
+    are tried: one linkage serves for all of them, and a silhouette takes as long as reading the matrix.
     """
-    from sklearn.cluster import AgglomerativeClustering
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
     from sklearn.metrics import silhouette_score
 
     n = len(distance)
@@ -65,12 +70,27 @@ def by_distance(distance: NDArray[np.float64], floor: float, most: int) -> tuple
     distance = (distance + distance.T) / 2
     np.fill_diagonal(distance, 0.0)
     best, chosen = -1.0, one
-    for k in range(2, min(most or n - 1, n - 1) + 1):
-        labels = AgglomerativeClustering(k, metric="precomputed", linkage="average").fit_predict(distance)
+    merges = linkage(squareform(distance, checks=False), method="average") if n > 2 else np.zeros((0, 4))
+    labels = one
+    for k in range(2, min(most or n - 1, n - 1, MOST_GROUPS) + 1):
+        labels = labels.copy()
+        labels[_leaves(merges, n, int(merges[n - k][1]))] = k - 1  # the last merge but k - 2 is undone
         score = float(silhouette_score(distance, labels, metric="precomputed"))
         if score > best + 1e-9:
-            best, chosen = score, labels.astype(np.int64)
+            best, chosen = score, labels
     if best < floor:
         chosen = one
     numbers = {"group/silhouette": best, "group/count": float(len(set(chosen.tolist())))}
     return chosen, numbers
+
+
+def _leaves(merges: NDArray[np.float64], n: int, node: int) -> list[int]:
+    """The points below a node of a linkage of ``n`` points."""
+    found, open_nodes = [], [node]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node < n:
+            found.append(node)
+        else:
+            open_nodes += [int(merges[node - n][0]), int(merges[node - n][1])]
+    return found
