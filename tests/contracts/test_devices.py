@@ -38,8 +38,7 @@ def test_a_budget_is_a_share_of_the_steps_and_what_the_deadline_leaves_of_it():
     assert Device(share=0.5).steps(0) == 0
     with pytest.raises(Straggler, match=r"it needs 2.00 times a median client's round, allowed 1"):
         Device(pace=2.0, deadline=1.0, late="dropped").steps(16)
-    with pytest.raises(Straggler):
-        Device(pace=20.0, deadline=1.0).steps(16)  # not even one step
+    assert Device(pace=20.0, deadline=1.0).steps(16) == 1
 
 
 def test_who_is_away_is_drawn_for_each_client_and_round_alone():

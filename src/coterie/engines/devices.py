@@ -57,16 +57,16 @@ class Device:
         """How many of a round's steps it takes, at least one if there are any.
 
         Raises:
-            Straggler: if the deadline leaves it none, or less than its own when those who are late are dropped.
+            Straggler: if the deadline leaves it less than its own, and those who are late are dropped.
         """
         own = min(steps, max(1, round(self.share * steps)))
         if not self.deadline:
             return own
         most = int(self.deadline * steps / self.pace + 1e-9)  # what a median client does in that time, at this pace
-        if most < min(own, 1) or (self.late == "dropped" and most < own):
+        if self.late == "dropped" and most < own:
             needed = self.pace * own / steps
             raise Straggler(f"too late: it needs {needed:.2f} times a median client's round, allowed {self.deadline:g}")
-        return min(own, most)
+        return min(own, max(1, most))
 
     def is_away(self, run_seed: int, round: int, client: str) -> bool:
         """Whether the client does not answer in a round, however often it is asked there."""
@@ -110,7 +110,8 @@ class Devices:
         spread: how unequal clients are in time: the deviation of the logarithm of a step's time, whose median over
             clients is 1. Drawn once for each client, log-normal.
         deadline: of a round, in units of a median client's whole round; 0 waits for everybody.
-        late: a client too slow for the deadline takes ``fewer`` steps, as many as it can, or is ``dropped``.
+        late: a client too slow for the deadline takes ``fewer`` steps, as many as it can and at least one, or is
+            ``dropped``.
         absence: probability that an asked client does not answer in a round.
     """
 
