@@ -18,7 +18,7 @@ from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
 from coterie.wire.meter import Meter, Passage
 
-WAVE = 64  # clients asked at once, unless more of them fit into one pass
+WAVE = 64  # clients asked at once, or a few more where that fills the last pass
 
 
 class Courier(Protocol):

@@ -305,11 +305,12 @@ def terms_of(
     recipe: Recipe, backbone: str, layout: Layout, courier: Any, facts: Mapping[str, Facts], tell: Tell
 ) -> Terms:
     """What holds for all exchanges of a run."""
+    together = max(1, recipe.engine.width) * max(1, recipe.engine.workers)  # clients in one pass of everybody
     return Terms(
         header=header_of(recipe, backbone), courier=courier,
         layouts=layouts_for(layout, {fact.rank or 0 for fact in facts.values()}), codec=recipe.codec, facts=facts,
         seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
-        wave=max(WAVE, recipe.engine.width * max(1, recipe.engine.workers)),
+        wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends
     )  # fmt: skip
 
 
