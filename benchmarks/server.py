@@ -5,9 +5,10 @@
 Every client has four pictures of its own, made here; one optimiser step on a small network of random weights, with
 adapters of rank 32 on all layers: messages are about as large as the doodle's, and training is short. Each count runs
 in a process of its own. With workers (two or more; one counts as none) the numbers are of the main process alone, the
-server, which holds no model; without, of clients and server together. Proportional memory (PSS) is read ten times a
-second. Times are processor seconds, which do not count what a busy machine does meanwhile. The last line is one JSON
-object.
+server, which holds no model; without (0), of clients and server together; with -1 of the server's loop by itself, with
+clients that answer at once with the adapter they were sent: real messages, sums and files, and nothing is trained.
+Proportional memory (PSS) is read ten times a second; of the loop by itself it is that at the end. Times are processor
+seconds, which do not count what a busy machine does meanwhile. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -23,10 +24,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+
+import numpy as np
+import torch
 
 PICTURES = 4
 SIDE = 16
@@ -35,7 +40,6 @@ WORDS = ("circle", "square", "stripe", "dot")
 
 def population(path: Path, clients: int) -> None:
     """A parquet file: every client has a colour of its own and draws four things in it, the last held out."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
     from PIL import Image
@@ -126,6 +130,75 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+class Echo:
+    """Clients that answer at once with the adapter they were sent; what they spend on that is counted apart."""
+
+    link = "memory"
+
+    def __init__(self, layouts: Any, codec: Any, levels: int) -> None:
+        self.layouts, self.codec, self.levels, self.spent = layouts, codec, levels, 0.0
+
+    async def visit(self, client: str, request: bytes) -> bytes:
+        from coterie.core.update import Update
+        from coterie.wire.envelope import pack, unpack
+
+        began = time.process_time()
+        header, value = unpack(request, self.layouts, self.codec)
+        score = {"levels": torch.ones(self.levels, dtype=torch.float64), "count": 1}
+        answers: dict[str, Callable[[], Any]] = {
+            "client_update": lambda: Update(value, 3.0),
+            "client_base": lambda: {"own": score},
+            "client_served": lambda: {"own": score},
+            "client_keep": lambda: {"personal": None},
+            "client_kept": dict,
+            "client_copies": lambda: {"pictures": 0, "copies": 0, "expected": 0.0},
+        }
+        reply = pack(header, answers[header.half.partition(".")[2]](), self.codec)
+        self.spent += time.process_time() - began
+        return reply
+
+
+def alone(options: argparse.Namespace) -> dict[str, Any]:
+    """The server's loop by itself: real messages both ways, nothing trained. Only for forms whose halves Echo knows."""
+    from coterie.core.protocols import Facts
+    from coterie.engines.trampoline import run as trampoline
+    from coterie.runs.build import header_of, load_backbone
+    from coterie.runs.folder import RunFolder
+    from coterie.runs.recipe import read_recipe
+    from coterie.runs.run import loop_of, terms_of
+
+    sets = [item for item in settings(options, Path("nowhere.parquet")) if not item.startswith("pictures.prompts")]
+    recipe = read_recipe(None, [*sets, f"pictures.every={options.rounds + 1}"])
+    backbone = load_backbone(recipe)
+    layout, header = recipe.method.layout(backbone), header_of(recipe, backbone.digest)
+    del backbone
+    echo = Echo((layout,), recipe.codec, recipe.evaluation.levels)
+    facts = {f"client-{k:05d}": Facts(3, "white" if k % 2 else "black") for k in range(options.one)}
+    marks: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder(Path(folder))
+
+        def tell(event: str, **fields: Any) -> None:
+            run.journal(event, **fields)
+            if event == "round_done":
+                marks.append(time.process_time() - echo.spent)
+
+        terms = terms_of(recipe, header.backbone, layout, echo, facts, tell)
+        loop = loop_of(recipe, terms, ["own"], {}, run)
+        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, time.monotonic()
+        results = trampoline(loop.play(), lambda kind, works: [np.zeros((0, 8, 8, 3), np.uint8)] * len(works))
+        run.write_json("results.json", results)
+        sizes = [(run.server / name).stat().st_size for name in ("results.json", "journal.jsonl")]
+        checkpoint = max((run.server / "checkpoints").iterdir()).stat().st_size
+    asked = options.one * options.share
+    return {
+        "clients": options.one, "form": options.form, "workers": -1, "rounds": options.rounds, "rss_before": before,
+        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "pss": pss(), "adapter": layout.size,
+        "cpu_round": [(b - a) / asked for a, b in itertools.pairwise(marks)], "cpu_all": time.process_time(),
+        "seconds": time.monotonic() - began, "results": sizes[0], "journal": sizes[1], "checkpoint": checkpoint,
+    }  # fmt: skip
+
+
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib
 
@@ -137,12 +210,14 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     for key in sorted({(row["form"], row["workers"]) for row in rows}):
         same = [row for row in rows if (row["form"], row["workers"]) == key]
         form, workers = key
-        label = f"{form}, {'server beside workers' if workers else 'all in one process'}"
+        label = (
+            f"{form}, {('loop alone', 'all in one process', 'server beside workers')[(workers > 0) + (workers >= 0)]}"
+        )
         counts = [row["clients"] for row in same]
-        left.plot(counts, [row["pss"] / 1e6 for row in same], marker="o", label=label)
+        left.plot(counts, [(row["rss"] if workers < 0 else row["pss"]) / 1e6 for row in same], marker="o", label=label)
         if workers:
             right.plot(counts, [1e3 * sum(r["cpu_round"]) / len(r["cpu_round"]) for r in same], marker="o", label=label)
-    left.set(xscale="log", xlabel="clients", ylabel="MB at most (PSS)", ylim=(0, None))
+    left.set(xscale="log", xlabel="clients", ylabel="MB at most", ylim=(0, None))
     right.set(xscale="log", xlabel="clients", ylabel="server's ms for a client and round", ylim=(0, None))
     left.legend(frameon=False, fontsize=8)
     right.legend(frameon=False, fontsize=8)
@@ -162,7 +237,7 @@ def main() -> None:
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one(options)))
+        print(json.dumps((alone if options.workers < 0 else one)(options)))
         return
     found = [row for path in options.rows for row in json.loads(path.read_text().splitlines()[-1])["rows"]]
     for count in options.counts:
