@@ -120,7 +120,8 @@ def one(options: argparse.Namespace) -> dict[str, Any]:
     asked = options.one * options.share
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
-        "clients": options.one, "form": options.form, "workers": options.workers, "rounds": options.rounds,
+        "clients": options.one, "form": options.form, "rounds": options.rounds,
+        "workers": options.workers if options.workers > 1 else 0,
         "pss": max(seen), "pss_before": before, "pss_rounds": [x for event, _, x in marks if event == "round_done"],
         "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "cpu_round": [(b - a) / asked for a, b in itertools.pairwise(done)],
