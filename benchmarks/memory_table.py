@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from coterie.bank.memory import needed
 from coterie.bank.peak import training_peak
+from coterie.bank.phases import training
 from coterie.models.packed import KINDS, pack
 from coterie.models.shelves import FAMILIES, Family
 from coterie.models.targets import layout_of
@@ -126,7 +126,9 @@ def needs(model: Model, quantise: str, checkpointing: bool, rank: int, batch: in
     """Numbers of the denoiser and of an adapter; bytes for one client, and for each more."""
     sketch = Sketch(model, checkpointing, quantise)
     layout = layout_of(sketch.network, "sketch", rank, float(rank), "attention")
-    one, two = (needed(training_peak(sketch, layout, rows_of(model, width * batch), width), "fp32") for width in (1, 2))
+    one, two = (
+        training(training_peak(sketch, layout, rows_of(model, width * batch), width), "fp32") for width in (1, 2)
+    )
     return sketch.num_parameters, layout.size, one, two - one
 
 

@@ -16,22 +16,12 @@ from numpy.typing import NDArray
 from playing import folder_of
 
 from coterie.bank.evaluate import EvalJob, evaluate
-from coterie.data.sources.studio import PROMPTS, population
+from coterie.data.sources.studio import PROMPT_GROUPS, PROMPTS, population
 from coterie.evals.classifier import load_judge
 from coterie.models.peft_files import read_peft
 from coterie.report.read import Arm as Run
 from coterie.report.read import pictures_in, read_arm
 from coterie.runs.build import assemble
-
-GROUPS = dict(
-    zip(
-        PROMPTS,
-        ("animals-nature", "animals-nature", "travel-places", "objects", "animals-nature", "travel-places",
-         "food-drink", "travel-places"),
-        strict=True,
-    )
-)  # fmt: skip
-"""Group of subjects of each prompt, as the public sets have it."""
 
 BASE, CENTRAL = ARMS[0], next(arm for arm in ARMS if arm.changes.get("data", {}).get("pool") == "style")
 
@@ -172,7 +162,7 @@ def _judged(arm: Arm, path: Path, styles: Mapping[str, str | None]) -> Judged:
     for name, style in styles.items():
         drawn = np.stack(pictures_in(path / "sites" / (str(style) if arm is CENTRAL else name) / "pictures" / "final"))
         found["style"][name] = load_judge("style").accuracy(drawn, [str(style)] * len(drawn))
-        found["subject"][name] = load_judge("subject").accuracy(drawn, [GROUPS[prompt] for prompt in PROMPTS])
+        found["subject"][name] = load_judge("subject").accuracy(drawn, [PROMPT_GROUPS[prompt] for prompt in PROMPTS])
     return found
 
 

@@ -173,3 +173,21 @@ def test_a_mode_that_cannot_be_is_one_line(typed):
     ):  # fmt: skip
         code, _, err = typed("recipe", "show", "--set", setting)
         assert (code, wanted in err, len(err.strip().splitlines())) == (2, True, 1)
+
+
+def test_hybrids_are_drawn_and_judged_for_every_pair(typed, grouped, tiny_runs, tmp_path):
+    code, out, err = typed("audit", "hybrids", grouped, "--draws", 1, "--format", "json", "--out", tmp_path / "h")
+    assert (code, "hybrids.json" in err) == (0, True)
+    found = json.loads((tmp_path / "h" / "hybrids.json").read_text())
+    pairs = {row["pair"] for row in found["rows"]}
+    assert [row["way"] for row in json.loads(out)] == [
+        "best single", "merge", "composite", "switch", "schedule", "merge, both fully",
+    ]  # fmt: skip
+    assert len(found["rows"]) == 7 * len(pairs)
+    assert all(0 <= row["both"] <= min(row["first"], row["second"]) + 1e-9 for row in found["rows"])
+    sheets = sorted(path.name for path in (tmp_path / "h").glob("*.png"))
+    assert sheets == sorted(
+        f"hybrids-{row['styles'].replace('+', '-')}.png" for row in found["rows"] if row["way"] == "merge"
+    )
+    code, _, err = typed("audit", "hybrids", tiny_runs / "first")
+    assert (code, "no two clusters of different styles" in err or "other pictures" in err) == (2, True)

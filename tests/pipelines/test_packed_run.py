@@ -10,6 +10,9 @@ import pytest
 
 from coterie.cli.progress import sentence
 from coterie.core.errors import UserError
+from coterie.report.page import memory_used
+from coterie.report.read import read_run
+from coterie.report.words import size
 from coterie.runs import build
 from coterie.runs.recipe import read_recipe
 from coterie.runs.run import start
@@ -33,8 +36,15 @@ def test_a_run_says_what_its_weights_were(saved: dict[str, Path], tmp_path: Path
     (planned,) = [fields for event, fields in told if event == "planned"]
     assert (planned["quantise"], planned["moments"]) == ("int8", "8bit")
     assert "moments in 8 bits, frozen weights in int8: " in sentence("planned", planned)
+    assert set(planned["phases"]) == {"training", "scoring", "drawing", "encoding", "loading"}
+    assert planned["peak"] == max(planned["phases"].values()) == planned["phases"][planned["phase"]]
     assert (results["recipe"]["backbone"]["quantise"], results["recipe"]["engine"]["moments"]) == ("int8", "8bit")
     server = tmp_path / "run" / "server"
+    journal = [json.loads(line) for line in (server / "journal.jsonl").read_text().splitlines()]
+    (kept,) = [event for event in journal if event["event"] == "planned"]
+    assert (kept["peak"], kept["phase"]) == (planned["peak"], planned["phase"])
+    said = memory_used(read_run(tmp_path / "run")[0])
+    assert said.startswith(f"{size(planned['peak'])} predicted ({planned['phase']}), 3GB allowed, ")
     assert "bitsandbytes" in json.loads((server / "environment.json").read_text())["packages"]
     assert 'quantise = "int8"' in (server / "recipe.toml").read_text()
     effect, checks = verify(tmp_path / "run", next(iter(results["clients"])))
@@ -52,7 +62,7 @@ def test_without_the_extra_nothing_is_rounded_and_a_lack_of_memory_names_it(
     saved: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build, "installed", lambda: False)
-    recipe = recipe_of(saved["stable_diffusion"], "engine.memory=721MB")
+    recipe = recipe_of(saved["stable_diffusion"], "engine.memory=551MB")
     assert {(way.quantise, way.moments) for way in build.ways_of(recipe)} == {("none", "fp32")}
     with pytest.raises(UserError, match=r'frozen weights in 8 or 4 bits need less: pip install "coterie\[quantise\]"$'):
         build.resolve(recipe, 2)

@@ -341,7 +341,7 @@ def test_an_autoencoder_that_runs_out_of_memory_goes_on_in_pieces(saved: dict[st
     vae._encode = cramped
     got = model.prepare(pixels, ["a"] * 3)["x0"]
     assert vae.use_slicing
-    assert seen == [3, 1, 1, 1]
+    assert seen == [2, 1, 1, 1, 1]  # two in a call, and the last of an odd number twice
     assert torch.allclose(got, wanted, atol=1e-4)
     picture = model.finish(wanted[:1])
 

@@ -117,7 +117,7 @@ def ends(path):
         "memories": memories,
         "clusters": {name: adapter.digest for name, adapter in {**state["clusters"], **state["past"]}.items()},
         "wishes": {client: wish.tolist() for client, wish in state["wishes"].items()},
-        "rest": [state[key] for key in ("labels", "used", "grouped", "played", "regrouped")],
+        "rest": [state[key] for key in ("labels", "used", "played", "regrouped")],
         "scores": [(s["round"], s["client"], s["test"], s["adapter"], s["loss"].tolist()) for s in book["scores"]],
     }
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coterie.bank.allocator import keep_freed_memory
 from coterie.bank.compose import Mix
 from coterie.bank.layers import Banked, banked
 from coterie.core.adapter import Adapter, Layout, LowRank, build
+from coterie.core.allocator import keep_freed_memory
 from coterie.core.errors import UserError
 from coterie.models.backbone import Backbone
 

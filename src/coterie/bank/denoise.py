@@ -90,7 +90,7 @@ def _drawn(
         finally:
             bank.release()
         first = {i: lane for lane, (i, _, _) in reversed(list(enumerate(lanes)))}
-        out[chunk] = bank.backbone.finish(x)[[first[i] for i in chunk]]
+        out[chunk] = bank.backbone.finish(x[[first[i] for i in chunk]])
     return out
 
 

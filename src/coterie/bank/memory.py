@@ -1,31 +1,35 @@
-"""How wide a bank may be: predicted before anything is trained.
+"""How wide a bank may be, and the peak of a run: predicted before anything is trained.
 
 An embedded backbone is small: two clients' rows are run through it and what they leave behind is counted. A pipeline
-may not fit even once: its sketch on the meta device is counted instead (``coterie.bank.peak``).
+may not fit even once: its sketch on the meta device is counted instead (``coterie.bank.peak``), for each kind of work
+(``coterie.bank.phases``).
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from coterie.bank import phases
 from coterie.bank.bank import MOST_ROWS, Bank
-from coterie.bank.peak import Peak, forward_peak, training_peak
+from coterie.bank.denoise import WIDTH
+from coterie.bank.peak import Peak, call_peak, forward_peak, training_peak
+from coterie.bank.phases import RESERVE
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
-from coterie.models.backbone import Backbone, Rows
+from coterie.models.backbone import Backbone, Beside, Rows
+from coterie.models.packed import KINDS, weight_bytes
 
 WIDEST = 6  # beyond this the curve of the bank is flat at eight pictures a client
 SPARE = 1.75  # gradients and temporaries on top of what is kept; a bound of what was measured: 1.4 in bf16, 1.7 in fp32
-MARGIN = 1.1  # kernels' workspaces and an allocator's gaps, which a sketch does not see
-RESERVE = 64 * 2**20  # the allocator's, whatever the width
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,12 @@ def ways(quantise: Sequence[str], moments: Sequence[str], checkpointing: Sequenc
 
 @dataclass(frozen=True)
 class Plan:
-    """How training fits into memory.
+    """How a run fits into memory.
 
     Attributes:
         width: clients in one pass.
-        peak: predicted bytes of training: activations, adapters, gradients, moments, and of a pipeline its denoiser.
+        phases: predicted bytes of each kind of work, of a pipeline with its denoiser. Of an embedded backbone training
+            alone, beside which nothing counts.
         checkpointing: whether blocks of the network are computed twice; None where a backbone has no such choice.
         quantise: how frozen linear layers are packed.
         moments: how the optimiser keeps its moments.
@@ -66,17 +71,34 @@ class Plan:
     """
 
     width: int
-    peak: int
+    phases: Mapping[str, int]
     checkpointing: bool | None = None
     quantise: str = "none"
     moments: str = "fp32"
     rows: int = MOST_ROWS
 
+    @property
+    def peak(self) -> int:
+        """Predicted bytes of the largest kind of work."""
+        return max(self.phases.values())
+
+    @property
+    def phase(self) -> str:
+        """The largest kind of work; training where another is as large."""
+        return "training" if self.phases["training"] == self.peak else max(self.phases, key=self.phases.__getitem__)
+
+    def without(self, phase: str) -> Plan:
+        """The same for a run in which there is no work of one kind."""
+        return replace(self, phases={name: size for name, size in self.phases.items() if name != phase})
+
 
 def plan_for(
     memory: int, backbone: Backbone, layout: Layout, batch: int, num_clients: int, choices: Sequence[Way]
 ) -> Plan:
-    """The first way in which one client fits, and in it the fewest passes.
+    """The first way in which training one client fits, and in it the fewest passes.
+
+    Rows of scoring and drawing are as many as fit as well. Other kinds of work cannot be made smaller by a choice, so
+    that one of them may be larger than the memory.
 
     Args:
         memory: bytes for training, a pipeline's denoiser among them.
@@ -100,39 +122,103 @@ def plan_for(
             example = example or _example(backbone)
             known[kind] = sketch, [_sketched(sketch, example, layout, batch, width) for width in (1, 2)]
         sketched, peaks = known[kind]
-        one, two = (needed(peak, way.moments) for peak in peaks)
+        one, two = (phases.training(peak, way.moments) for peak in peaks)
         needs.append(one)
         most = 1 + (memory - one) // (two - one) if memory >= one else 0
         if most:
             width = _balanced(min(most, WIDEST, num_clients), num_clients)
             peak = one + (width - 1) * (two - one)
-            beside = peaks[0].weights + 2 * width * peaks[0].adapters  # the slots' own, and those that are scored
-            rows = _rows_for(memory - beside, sketched, example)
-            return Plan(width, peak, way.checkpointing, way.quantise, way.moments, rows)
+            held = _Held(
+                device=backbone.device,
+                weights=peaks[0].weights,
+                adapters=2 * width * peaks[0].adapters,  # the slots' own, and those that are bound
+                beside=backbone.beside(),
+                row=_row_bytes(sketched, example),
+            )
+            rows = held.rows_for(memory)
+            found = {"training": peak, **held.phases(rows), **_packed(way, backbone, held)}
+            return Plan(width, found, way.checkpointing, way.quantise, way.moments, rows)
     raise UserError(
         f"engine.memory: one client with a batch of {batch} needs {min(needs) / 1e9:.1f} GB and {memory / 1e9:.1f} GB "
         "are left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
     )
 
 
-def _rows_for(memory: int, sketch: Backbone, example: Rows) -> int:
-    """Rows of a call without gradients that fit beside the weights: a power of two, at least one."""
+@dataclass(frozen=True)
+class _Held:
+    """What calls without gradients have around them.
+
+    Attributes:
+        device: of the network.
+        weights: bytes of the frozen network.
+        adapters: bytes of those in the bank's slots and of those that are bound.
+        beside: encoders and autoencoder; None where they are too small to count.
+        row: bytes that are alive in a call, as a function of its rows.
+    """
+
+    device: str
+    weights: int
+    adapters: int
+    beside: Beside | None
+    row: Callable[[int], int]
+
+    def rows_for(self, memory: int) -> int:
+        """Rows of a call: as many as fit when scoring and drawing, a power of two, at least one."""
+        rows = MOST_ROWS
+        while rows > 1 and max(self.scoring(rows), self.drawing(rows)) > memory:
+            rows //= 2
+        return rows
+
+    def phases(self, rows: int) -> dict[str, int]:
+        """Bytes of each kind of work without gradients."""
+        found = {"scoring": self.scoring(rows), "drawing": self.drawing(rows)}
+        if self.beside is not None:
+            network = self.weights if self.device == "cpu" else 0  # it moves to a card after that
+            call = phases.passing(self._encode, self.device)
+            found["encoding"] = phases.encoding(network, self.beside.encoders, self.beside.autoencoder, call)
+        return found
+
+    def scoring(self, rows: int) -> int:
+        return phases.scoring(self.weights, self.adapters, phases.passing(self.row(rows), self.device))
+
+    def drawing(self, rows: int) -> int:
+        call = phases.passing(self.row(min(2 * WIDTH, max(2, rows))), self.device)  # a picture takes two rows
+        if self.beside is None:
+            return phases.scoring(self.weights, self.adapters, call)
+        decode = phases.passing(self._decode, self.device)
+        encoders, autoencoder = self.beside.encoders, self.beside.autoencoder
+        return phases.drawing(self.weights, self.adapters, encoders, autoencoder, call, decode)
+
+    @functools.cached_property
+    def _encode(self) -> int:
+        return 0 if self.beside is None else call_peak(self.beside.encode)
+
+    @functools.cached_property
+    def _decode(self) -> int:
+        return 0 if self.beside is None else call_peak(self.beside.decode)
+
+
+def _row_bytes(sketch: Backbone, example: Rows) -> Callable[[int], int]:
+    """Bytes that are alive in a call without gradients, from one and from two rows on."""
     one, two = (
         forward_peak(sketch, sketch.draw(example, rows, 0.0, torch.Generator().manual_seed(0))) for rows in (1, 2)
     )
-    most = 1 + (memory - RESERVE - MARGIN * one) / (MARGIN * max(1, two - one))
-    return min(MOST_ROWS, 1 << max(0, math.floor(math.log2(max(1.0, most)))))
+    return lambda rows: one + (rows - 1) * (two - one)
+
+
+def _packed(way: Way, backbone: Backbone, held: _Held) -> dict[str, int]:
+    """Bytes of rounding weights, where that is still to be done and where main memory is what is counted."""
+    layers = [module.weight.numel() for module in backbone.network.modules() if type(module) is nn.Linear]
+    if way.quantise not in KINDS or backbone.device != "cpu" or held.beside is None or not layers:
+        return {}
+    beside = held.beside
+    return {"loading": phases.packing(weight_bytes(backbone.network), max(layers), beside.encoders, beside.autoencoder)}
 
 
 def _sketched(sketch: Backbone, example: Rows, layout: Layout, batch: int, width: int) -> Peak:
     """The peak of a width, by the real pass over tensors without numbers."""
     rows = sketch.draw(example, width * batch, 0.0, torch.Generator().manual_seed(0))
     return training_peak(sketch, layout, rows, width)
-
-
-def needed(peak: Peak, moments: str) -> int:
-    """Bytes that a pass is given, with what a sketch does not see."""
-    return RESERVE + int(MARGIN * peak.total(moments))
 
 
 def client_bytes(backbone: Backbone, layout: Layout, batch: int) -> int:
@@ -185,7 +271,7 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
             "raise it, or lower form.fit.batch or engine.workers"
         )
     width = _balanced(max(fitting), num_clients)
-    return Plan(width, predicted_bytes(slots_for(width, batch, sizes), each, layout))
+    return Plan(width, {"training": predicted_bytes(slots_for(width, batch, sizes), each, layout)})
 
 
 def _balanced(most: int, num_clients: int) -> int:

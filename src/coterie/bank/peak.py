@@ -1,4 +1,4 @@
-"""The peak memory of training, counted on the meta device: every tensor's size, no tensor's numbers.
+"""The peak memory of a pass, counted on the meta device: every tensor's size, no tensor's numbers.
 
 The real forward and backward pass of the real bank runs over tensors that have shapes and nothing else. What is alive
 at once is added up as tensors come and go, so blocks that are computed twice (checkpointing) count as what they are.
@@ -73,9 +73,13 @@ def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int) ->
 
 def forward_peak(backbone: Backbone, rows: Rows) -> int:
     """Bytes of a pass without gradients beside the weights, as scoring and drawing make them."""
+    return call_peak(lambda: backbone.losses({name: value.to("meta") for name, value in rows.items()}))
+
+
+def call_peak(call: Callable[[], object]) -> int:
+    """The same of any call over tensors without numbers, its answer included."""
     with torch.no_grad(), _fused_attention(), _Alive() as alive:
-        losses = backbone.losses({name: value.to("meta") for name, value in rows.items()})
-        del losses
+        call()
     return int(alive.peak)
 
 

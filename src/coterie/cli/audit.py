@@ -11,7 +11,10 @@ from typing import Annotated
 
 import typer
 
-audit_app = typer.Typer(help="Measure how prompts are routed and what encoded wishes give away.", no_args_is_help=True)
+audit_app = typer.Typer(
+    help="Measure how prompts are routed, what encoded wishes give away, and what mixes of clusters draw.",
+    no_args_is_help=True,
+)
 
 Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
 
@@ -58,6 +61,26 @@ def prompts(
     page = write_pages(found, folder)
     print_rows(table(found), format, "")
     typer.echo(f"{page}", err=True)
+
+
+@audit_app.command()
+def hybrids(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; otherwise audit/ in the run.")] = None,
+    draws: Annotated[int, typer.Option(help="Pictures of each prompt.", min=1, max=50)] = 2,
+    format: Format = "table",
+) -> None:
+    """Draw every pair of clusters in every way of mixing, and measure whether both styles are in one picture."""
+    from coterie.cli.tables import print_rows
+    from coterie.engines.disk import write_bytes
+    from coterie.runs.audit_hybrids import audit_hybrids
+
+    folder = out or run / "audit"
+    with _bar("drawing hybrids") as progress:
+        found = audit_hybrids(run, folder, draws, progress)
+    write_bytes(folder / "hybrids.json", json.dumps(found, indent=1, sort_keys=True).encode())
+    print_rows(found["means"], format, "")
+    typer.echo(f"{folder / 'hybrids.json'}; a sheet of pictures for each pair beside it", err=True)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 
 
 MOST_NAMED = 3  # of what is missing
+WHEN = {
+    "training": "when training",
+    "loading": "when loading the model",
+    "encoding": "when encoding pictures",
+    "scoring": "when scoring",
+    "drawing": "when drawing",
+}
 
 
 class Listener(Protocol):
@@ -133,7 +140,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         ways += "" if fields["moments"] == "fp32" else ", moments in 8 bits"
         ways += "" if fields["quantise"] == "none" else f", frozen weights in {fields['quantise']}"
         clients = f"{fields['width']} client{'' if fields['width'] == 1 else 's'} in one pass{ways}"
-        return f"{clients}: {size(fields['peak'])} at most predicted, {fields['memory']} allowed"
+        when = WHEN[fields["phase"]]
+        return f"{clients}: predicted peak {size(fields['peak'])}, {when}; {fields['memory']} allowed"
     if event == "narrower":
         return f"memory ran out: going on with {fields['width']} in one pass, and with blocks computed twice if need be"
     if event == "resumed":

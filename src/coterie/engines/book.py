@@ -46,7 +46,8 @@ class Book:
     def from_plain(cls, plain: dict[str, Any]) -> Book:
         meter = Meter.from_plain([[*row[:5], bool(row[5]), *row[6:]] for row in from_columns(plain["meter"])])
         scored, losses = from_columns(plain["scores"]), plain["losses"].split(plain["levels"].tolist())
-        scores = [
-            {**dict(zip(SCORE, row, strict=True)), "loss": loss} for row, loss in zip(scored, losses, strict=True)
+        scores = [  # keys in the order of new scores: results of a resumed run are the same files
+            {**dict(zip(SCORE, who, strict=False)), "loss": loss, "count": count}
+            for (*who, count), loss in zip(scored, losses, strict=True)
         ]
         return cls(plain["round"], plain["attempt"], dict(plain["accepted"]), meter, scores)

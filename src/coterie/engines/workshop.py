@@ -51,6 +51,7 @@ class Workshop:
     def do(self, kind: str, works: Sequence[Work]) -> Sequence[Any]:
         """Answers in the order of ``works``; an exception as an answer harms only its own half."""
         answers: Sequence[Any] = getattr(self, f"_{kind}")(works)
+        self.bank.backbone.free()  # so that nothing of this kind of work is still there beside the next
         return answers
 
     def _fit(self, works: Sequence[Work]) -> Sequence[Any]:
@@ -93,13 +94,11 @@ class Workshop:
             Request(prompt, mix, seed, self.steps, self.guidance) for w in works for prompt, mix, seed in w.payload
         ]
         pictures = sample(self.bank, asked, progress=functools.partial(self.progress, "sample"))
-        self.bank.backbone.free()
         cuts = np.cumsum([len(w.payload) for w in works])[:-1]
         return np.split(pictures, cuts)
 
     def _describe(self, works: Sequence[Work]) -> Sequence[Any]:
         vectors = wish_vectors(self.bank.backbone.pooled([work.payload for work in works]), self._public)
-        self.bank.backbone.free()
         return list(vectors)
 
     @functools.cached_property

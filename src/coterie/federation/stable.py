@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
-import numpy as np
-
 TIE = 1e-3  # what the nearness of centres counts beside one shared member
 
 
@@ -35,6 +33,7 @@ def stable_ids(
         Cluster by client, and how many names have been given now. Unmatched groups get fresh names, in order of
         their smallest client, so the names do not depend on how the grouping called them.
     """
+    import numpy as np
     from scipy.optimize import linear_sum_assignment
 
     groups = sorted(members_of(new).values())

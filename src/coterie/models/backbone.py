@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +28,23 @@ def sets_of(rows: Rows | Shaped) -> Shaped:
 def count_of(rows: Rows | Shaped) -> int:
     """Rows in all."""
     return sum(len(next(iter(some.values()))) for some in sets_of(rows))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is in memory beside a network while pictures and captions become numbers, and numbers pictures.
+
+    Attributes:
+        encoders: bytes of the text encoders' weights.
+        autoencoder: bytes of its weights.
+        encode: its largest call that encodes pictures, over tensors without numbers.
+        decode: the same of pictures that were drawn.
+    """
+
+    encoders: int
+    autoencoder: int
+    encode: Callable[[], object]
+    decode: Callable[[], object]
 
 
 class Backbone(Protocol):
@@ -107,6 +125,13 @@ class Backbone(Protocol):
         """
         ...
 
+    def beside(self) -> Beside | None:
+        """What ``prepare``, ``encode`` and ``finish`` need; None where that is too little to be counted."""
+        ...
+
     def free(self) -> None:
-        """Lets go of what only ``prepare``, ``encode`` and ``finish`` need; the next of them loads it again."""
+        """Lets go of what only ``prepare``, ``encode`` and ``finish`` need; the next of them loads it again.
+
+        What passes freed goes back to the system, where that is much.
+        """
         ...

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from coterie.core.allocator import let_pages_go
 from coterie.core.errors import UserError
 
 BLOCKS = {"int8": 128, "nf4": 64}
@@ -131,6 +132,7 @@ def pack(network: nn.Module, kind: str) -> None:
         if type(module) is nn.Linear:
             parent, _, last = name.rpartition(".")
             setattr(network.get_submodule(parent), last, PackedLinear(module, kind))
+            let_pages_go(module.weight)  # a file may stay mapped for the layers that are not packed
 
 
 def weight_bytes(network: nn.Module) -> int:

@@ -147,6 +147,7 @@ def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
     """The recipe in short."""
     fit = arm.table("form").get("fit", {})
     form = arm.form + (f"; control: {control.form}" if control else "")
+    used = memory_used(arm)
     seconds = arm.results.get("seconds")
     spent = [duration(seconds)] if seconds is not None else []
     if control is not None and control.results.get("seconds") is not None:
@@ -158,10 +159,21 @@ def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
         "steps a round": str(fit.get("steps", "–")),
         "form": form,
         "time": ", ".join(spent) or "not finished",
+        **({"peak memory": used} if used else {}),
         "seed": str(arm.recipe.get("seed", "–")),
         "number type": str(arm.table("engine").get("dtype", "–")),
         "backbone": f"{arm.table('backbone').get('name', '–')} {arm.digest}".strip(),
     }
+
+
+def memory_used(arm: Arm) -> str:
+    """The peak of memory as it was predicted and as it was, and what was allowed; empty where nothing was predicted."""
+    planned = [e for e in arm.events if e.get("event") == "planned" and e.get("checkpointing") is not None]
+    if not planned:
+        return ""
+    peaks = [e["peak"] for e in arm.events if e.get("event") == "finished" and e.get("peak")]
+    said = f"{size(planned[-1]['peak'])} predicted ({planned[-1]['phase']}), {planned[-1]['memory']} allowed"
+    return f"{said}, {size(max(peaks))} used" if peaks else said
 
 
 def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]:

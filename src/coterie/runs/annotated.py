@@ -12,8 +12,14 @@ from coterie.runs.recipe import as_plain
 
 
 def meanings(kind: type[Any]) -> dict[str, str]:
-    """One line for each setting of a model or dataclass, from the ``Attributes:`` of its docstring."""
-    text = inspect.getdoc(kind) or ""
+    """One line for each setting of a model or dataclass, from the ``Attributes:`` of it and of its bases."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        found |= _listed(inspect.cleandoc(vars(base).get("__doc__") or ""))
+    return found
+
+
+def _listed(text: str) -> dict[str, str]:
     _, _, listed = text.partition("Attributes:\n")
     found: dict[str, str] = {}
     last = ""

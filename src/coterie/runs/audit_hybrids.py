@@ -32,13 +32,13 @@ def audit_hybrids(
 
     Args:
         path: of a finished run over the studio, whose styles the package's judges know.
-        out: folder for the sheet of pictures.
+        out: folder for a sheet of pictures of each pair.
         draws: pictures of each prompt.
         progress: called with denoising steps done and in all.
 
     Returns:
         ``rows``, one for each pair and way with the two adapters alone among them; ``means``, one for each way over all
-        pairs; ``beats_single``, pairs in which a way scores higher than the better of the two alone.
+        pairs, with the pairs in which it scores higher than the better of the two alone.
 
     Raises:
         UserError: if the run is of other pictures, or has no two clusters of different styles.
@@ -80,9 +80,12 @@ def audit_hybrids(
     for ((a, b), name), pictures in zip(keys, drawn, strict=True):
         judged = hybrid(pictures, (styles[a], styles[b]), subjects, style, subject)
         rows.append({"pair": f"{a}+{b}", "styles": f"{styles[a]}+{styles[b]}", "way": name, **asdict(judged)})
-    names = [f"{row['styles']}: {row['way']}" for row in rows]
-    write_bytes(out / "hybrids.png", png_bytes(sheet([list(p[: len(PROMPTS)]) for p in drawn], names=names)))
-    return {"rows": rows, "means": means(rows), "beats_single": beats_single(rows)}
+    ways_each = len(keys) // len(pairs)
+    for i in range(0, len(keys), ways_each):
+        shown = [list(pictures[: len(PROMPTS)]) for pictures in drawn[i : i + ways_each]]
+        (a, b), names = keys[i][0], [styles.get(name, name) for _, name in keys[i : i + ways_each]]
+        write_bytes(out / f"hybrids-{styles[a]}-{styles[b]}.png", png_bytes(sheet(shown, names=names)))
+    return {"rows": rows, "means": means(rows)}
 
 
 def cluster_styles(folder: RunFolder) -> dict[str, str]:
@@ -100,9 +103,9 @@ def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of each way over all pairs; ``best single`` is the better one of each pair's two."""
     found = []
     best = list(_best_singles(rows).values())
-    for way in (*WAYS, FULL):
-        found.append(_mean(way, [row for row in rows if row["way"] == way]))
-    return [_mean("best single", best), *found]
+    for way, better in beats_single(rows).items():
+        found.append({**_mean(way, [row for row in rows if row["way"] == way]), "better": better})
+    return [{**_mean("best single", best), "better": None}, *found]
 
 
 def beats_single(rows: list[dict[str, Any]]) -> dict[str, int]:

@@ -16,6 +16,7 @@ import torch
 from coterie.bank.bank import MOST_ROWS, Bank
 from coterie.bank.memory import Plan, Way, plan_for, ways
 from coterie.core.adapter import Layout
+from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -43,6 +44,7 @@ from coterie.wire.envelope import Header
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 PROCESS_BYTES = 720 * 10**6  # an interpreter with torch, diffusers, transformers, backbone and text encoder, measured
+PIPELINE_BYTES = 550 * 10**6  # the same without backbone and text encoder, which a pipeline's prediction counts itself
 SERVER_BYTES = 400 * 10**6  # the main process beside workers
 
 
@@ -114,9 +116,9 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         train, held_out = (rows, []) if data.held_out == 0 else partition.hold_out(table, rows, data.held_out, seed)
         truths = {table.columns[data.truth_column][i] for i in rows} if data.truth_column in table.columns else set()
         style = truths.pop() if len(truths) == 1 else None
-        said = [wish for wish in (table.columns["wish"][i] for i in rows) if wish] if "wish" in table.columns else []
-        wishes: dict[str, str] = {data.wish: said[0]} if said else {}
-        wishes |= {kind: text for kind in WISHES if (text := _first(table, f"wish_{kind}", rows))}
+        wishes: dict[str, str] = {k: text for k in WISHES if (text := _first(table, f"wish_{k}", rows))}
+        if said := _first(table, "wish", rows):
+            wishes[data.wish] = said
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:MOST_PROMPTS]))
@@ -177,6 +179,7 @@ def resolve(
         whole = recipe.engine.model_copy(update={"rows": engine.rows or MOST_ROWS})
         return recipe.model_copy(update={"engine": whole}), None
     plan = (choose or plan_of)(recipe, num_clients)
+    give_back_freed_memory()  # the model that was planned with, before it is loaded again
     chosen = {"checkpointing": "on" if plan.checkpointing else "off", "quantise": plan.quantise}
     if undecided:
         backbone = replace(backbone, **{key: chosen[key] for key in undecided})
@@ -188,14 +191,17 @@ def resolve(
 def plan_of(recipe: Recipe, num_clients: int) -> Plan:
     """How each process fits its clients into the memory that a recipe with type and workers allows.
 
-    The peak is of all processes with everything in them.
+    What is predicted is of all processes with everything in them. Loading is not predicted but measured, as it was done
+    here; only where frozen weights are still to be rounded there is more to come.
     """
     engine = recipe.engine
     processes = max(1, engine.workers)
     memory = memory_bytes(engine.memory) - (SERVER_BYTES if engine.workers else 0)
     backbone = load_backbone(recipe)
-    # a graphics card has its memory for itself
-    share = memory // processes - (PROCESS_BYTES if engine.device == "cpu" else 0)
+    loaded = most_used_bytes(engine.device)
+    own = PROCESS_BYTES if recipe.backbone.embedded else PIPELINE_BYTES
+    own = own if engine.device == "cpu" else 0  # a graphics card has its memory for itself
+    share = memory // processes - own
     joining = math.ceil(recipe.cohort.share * num_clients)  # a round's slots; idle ones would cost as much as busy ones
     each = min(engine.width or joining, math.ceil(joining / processes))
     layout = recipe.method.layout(backbone)
@@ -205,7 +211,11 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
         if getattr(recipe.backbone, "quantise", "none") != "auto" or installed():
             raise
         raise UserError(f"{error}; frozen weights in 8 or 4 bits need less: {EXTRA}") from error
-    return replace(plan, peak=memory_bytes(engine.memory) - (share - plan.peak) * processes)
+    found = {phase: own + size for phase, size in plan.phases.items()}
+    if not recipe.backbone.embedded:
+        found["loading"] = max(found.get("loading", 0), loaded)
+    server = SERVER_BYTES if engine.workers else 0
+    return replace(plan, phases={phase: server + processes * size for phase, size in found.items()})
 
 
 def ways_of(recipe: Recipe) -> list[Way]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
-import resource
 import secrets
 import shutil
 import sys
@@ -20,6 +19,7 @@ import torch
 
 from coterie.bank.memory import Plan
 from coterie.core.adapter import Adapter, Layout, require_same_layout
+from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import Halted, UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
@@ -101,11 +101,14 @@ def start(
     if control is not None and control.data != recipe.data and control.changes:
         population_of(control, 32)  # whoever is named in its changes must be there, and it would be told late
     count, prompts = len(people.clients), fixed_prompts(recipe, people)
+    scored = any(len(client.held_out) for client in people.clients.values())
     told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
     del people, table  # from here on pictures are where the clients are
     with nothing_left_of_mistakes(folder), contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
         resolved, plan = resolve(recipe, count, crew.plan)
+        if plan is not None and not scored:
+            plan = plan.without("scoring")
         drawn = resolved.pictures.model_copy(update={"prompts": prompts})
         resolved = resolved.model_copy(update={"pictures": drawn})
         resolved = with_whole_paths(resolved)
@@ -114,12 +117,15 @@ def start(
             folder.write("recipe.toml", annotated_toml(resolved))
             folder.write_json("environment.json", environment())
             folder.journal("people", **told)
+            if plan is not None:
+                foreseen = {"peak": plan.peak, "phase": plan.phase, "memory": resolved.engine.memory}
+                folder.journal("planned", **asdict(plan), **foreseen, device=resolved.engine.device)
         finally:
             folder.unlock()
         if tell is not None:
             tell("people", **told)
         if plan is not None and tell is not None:
-            tell("planned", **asdict(plan), memory=resolved.engine.memory, device=resolved.engine.device)
+            tell("planned", **asdict(plan), **foreseen, device=resolved.engine.device)
         return _go_on(resolved, path, tell, crew, beside)
 
 
@@ -260,11 +266,9 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
 
 def peak_bytes(recipe: Recipe) -> int | None:
     """The most memory that was really used so far: of the graphics card, or of this process; None with workers."""
-    if recipe.engine.device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    if recipe.engine.workers:
+    if recipe.engine.workers and recipe.engine.device != "cuda":
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return most_used_bytes(recipe.engine.device)
 
 
 def opening_of(recipe: Recipe, folder: RunFolder, arm: str) -> Opening:
@@ -323,7 +327,9 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
     """A worker's side of a run: every ``count``-th client, beginning with ``number``. Or how wide its bank may be."""
     recipe = make_recipe(task["recipe"], "recipe.toml")
     if "clients" in task:
-        return asdict(plan_of(recipe, task["clients"]))
+        plan = plan_of(recipe, task["clients"])
+        give_back_freed_memory()  # the model that was planned with, before it is loaded again
+        return asdict(plan)
     count = task["count"]
     parts = assemble(recipe, Path(task["path"]), lambda index: index % count == number, progress)
     facts = {c: asdict(f) for c, f in parts.facts.items()}

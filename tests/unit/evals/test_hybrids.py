@@ -42,4 +42,11 @@ def test_a_way_must_beat_the_better_of_the_two_alone():
     said = {"a": 0.1, "b": 0.3, "merge": 0.2, "composite": 0.4, "switch": 0.3, "schedule": 0.0, FULL: 0.31}
     rows = [{"pair": "a+b", "way": w, "both": both, "subject": 1.0, "pictures": 4} for w, both in said.items()]
     assert beats_single(rows) == {"merge": 0, "composite": 1, "switch": 0, "schedule": 0, FULL: 1}
-    assert means(rows)[0] == {"way": "best single", "both": 0.3, "subject": 1.0, "pairs": 1, "pictures": 4}
+    assert means(rows)[0] == {
+        "way": "best single",
+        "both": 0.3,
+        "subject": 1.0,
+        "pairs": 1,
+        "pictures": 4,
+        "better": None,
+    }

@@ -289,3 +289,20 @@ def test_who_is_alone_in_a_cluster_is_said(tmp_path, write_run, capsys):
     assert found["facts"]["alone_in_a_cluster"] == ["dov"]
     print_details(found, "table")
     assert re.search(r"alone_in_a_cluster +dov", capsys.readouterr().out)
+
+
+def test_the_peak_of_memory_is_shown_as_it_was_predicted_and_as_it_was(tmp_path, write_run):
+    run = write_run(tmp_path / "run")
+    assert "peak memory" not in page_of(run)
+    planned = {"event": "planned", "peak": 4_800_000_000, "phase": "drawing", "memory": "6GB", "checkpointing": False}
+    journal = run / "server" / "journal.jsonl"
+    begun = journal.read_text().removesuffix('{"event": "cut')
+    journal.write_text(begun + json.dumps(planned) + "\n")
+    assert "4.8\u00a0GB predicted (drawing), 6GB allowed<" in page_of(run)
+    # a run that was resumed in another process ends with that one's peak
+    ends = [{"event": "finished", "peak": 5_100_000_000}, {"event": "finished", "peak": 3_000_000_000}]
+    journal.write_text(begun + "\n".join(map(json.dumps, [planned, *ends])) + "\n")
+    assert "4.8\u00a0GB predicted (drawing), 6GB allowed, 5.1\u00a0GB used<" in page_of(run)
+    # an embedded backbone's plan says nothing of the whole process
+    journal.write_text(begun + json.dumps({**planned, "checkpointing": None}) + "\n")
+    assert "peak memory" not in page_of(run)

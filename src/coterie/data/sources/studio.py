@@ -28,24 +28,6 @@ PROMPT_GROUPS = dict(
     )
 )  # fmt: skip
 """Group of subjects of each of them, as the public sets have it."""
-PROMPT_GROUPS = dict(
-    zip(
-        PROMPTS,
-        ("animals-nature", "animals-nature", "travel-places", "objects", "animals-nature", "travel-places",
-         "food-drink", "travel-places"),
-        strict=True,
-    )
-)  # fmt: skip
-"""Group of subjects of each of them, as the public sets have it."""
-PROMPT_GROUPS = dict(
-    zip(
-        PROMPTS,
-        ("animals-nature", "animals-nature", "travel-places", "objects", "animals-nature", "travel-places",
-         "food-drink", "travel-places"),
-        strict=True,
-    )
-)  # fmt: skip
-"""Group of subjects of each of them, as the public sets have it."""
 
 
 @SOURCES.register("studio")

@@ -121,6 +121,9 @@ class Doodle:
     def sketch(self, checkpointing: bool, quantise: str = "none") -> Doodle | None:
         return None
 
+    def beside(self) -> None:
+        return None
+
     def free(self) -> None:
         minilm().free()
 

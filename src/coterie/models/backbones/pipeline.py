@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,22 +20,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
+from coterie.core.allocator import give_back_freed_memory
 from coterie.core.errors import UserError
 from coterie.core.place import Place
 from coterie.core.room import with_room
 from coterie.models import flow
-from coterie.models.backbone import Rows
+from coterie.models.backbone import Beside, Rows
 from coterie.models.batches import drawn, fixed, paired
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.noise import noise_of
-from coterie.models.packed import KINDS, pack, require_extra
+from coterie.models.packed import KINDS, pack, require_extra, weight_bytes
 from coterie.models.pipeline_files import Source, quiet
 from coterie.models.shelves import BACKBONES, Family
 from coterie.models.targets import layout_of
 
 NO_ROOM = "the autoencoder does not fit into memory: {}; lower backbone.side"
-AT_ONCE = 4  # pictures or captions encoded in one call
+AT_ONCE = 4  # captions encoded in one call
+PICTURES_AT_ONCE = 2  # encoded in one call; a pass over two is large already, and its numbers are those over four
 USUAL_SIZE = 128  # latents a side where a network does not say what it was made for
 SAMPLED = 4096  # numbers of each tensor that go into a digest
 
@@ -117,6 +118,7 @@ class Pipeline:
         self.num_parameters = sum(p.numel() for p in network.parameters())
         if settings.quantise in KINDS:  # after the digest: it is the same backbone, only seen less sharply
             pack(network, settings.quantise)
+            give_back_freed_memory()
         self.network = prepared_network(network, device, settings.checkpointing == "on")
         setattr(whole, self.component, None)
         self._pipe: Any = whole
@@ -133,10 +135,10 @@ class Pipeline:
         """``x0``: the middle of the autoencoder's answer, scaled as the pipeline does; and the encoded captions."""
         vae, latents = self._vae(), []
         # one picture by itself is laid out in memory otherwise than several, and one such client in a pass would choose
-        # other kernels for all: it is encoded twice
-        given = np.repeat(pixels, 2, 0) if len(pixels) == 1 else pixels
-        for start in range(0, len(given), AT_ONCE):
-            x = torch.from_numpy(np.array(given[start : start + AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
+        # other kernels for all: the last of an odd number is encoded twice
+        given = np.concatenate([pixels, pixels[-1:]]) if len(pixels) % PICTURES_AT_ONCE else pixels
+        for start in range(0, len(given), PICTURES_AT_ONCE):
+            x = torch.from_numpy(np.array(given[start : start + PICTURES_AT_ONCE])).movedim(-1, 1).float() / 127.5 - 1
             encode = functools.partial(vae.encode, x.contiguous().to(self.device))
             latents.append(with_room(encode, lambda: roomier(vae), NO_ROOM).latent_dist.mode().cpu())
         height, width = pixels.shape[1:3]
@@ -219,10 +221,26 @@ class Pipeline:
         twin.device, twin.network = "meta", prepared_network(network, self.device, checkpointing)
         return twin
 
+    def beside(self) -> Beside:
+        pipe, side = self.pipe, self.side
+        with torch.device("meta"), quiet():
+            vae = type(pipe.vae).from_config(pipe.vae.config).eval()
+        pictures = torch.empty(PICTURES_AT_ONCE, 3, side, side, device="meta")
+        latents = torch.empty(1, *self._shape, device="meta")
+        parts = pipe.components.items()
+        # adapted encoders are the network's already
+        encoders = [] if self.settings.text_encoders else [part for name, part in parts if is_encoder(name, part)]
+        return Beside(
+            encoders=sum(map(weight_bytes, encoders)),
+            autoencoder=weight_bytes(pipe.vae),
+            encode=lambda: vae.encode(pictures).latent_dist.mode(),
+            decode=lambda: vae.decode(latents, return_dict=False),
+        )
+
     def free(self) -> None:
         self._pipe = None
         minilm().free()
-        gc.collect()
+        give_back_freed_memory()
 
     @property
     def pipe(self) -> Any:
@@ -237,13 +255,14 @@ class Pipeline:
         return self.family.shaped(rows, height, width)
 
     def _vae(self) -> Any:
+        give_back_freed_memory()  # its passes are large, and want blocks of other sizes than the network's
         return self.pipe.vae.to(self.device)
 
     @torch.no_grad()
     def _encoded(self, ask: Callable[[Any], Rows]) -> Rows:
         pipe = self.pipe
         for name, part in pipe.components.items():
-            if name.startswith("text_encoder") and part is not None:
+            if is_encoder(name, part):
                 part.to(self.device)
         with quiet():
             return {name: value.cpu() for name, value in ask(pipe).items()}
@@ -256,6 +275,11 @@ class Pipeline:
         if self.settings.text_encoders:
             rows = self.family.told(self.network, rows)
         return self.family.predict(self.network, x.to(self.dtype), timestep, rows)
+
+
+def is_encoder(name: str, part: Any) -> bool:
+    """Whether a component of a pipeline is a text encoder that is there."""
+    return name.startswith("text_encoder") and part is not None
 
 
 def roomier(vae: Any) -> bool:
