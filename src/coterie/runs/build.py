@@ -314,8 +314,10 @@ def _belongings(
             return one(rows, "held-out")
         return tuple(one(some, f"held-out/{bucket}") for bucket, some in enumerate(rows))
 
-    own = ready(client.held_out)
-    tests = {"own": lambda: noisy(own)} if len(client.held_out) else {}
+    tests: dict[str, Callable[[], Rows | Shaped]] = {}
+    if len(client.held_out):
+        own = ready(client.held_out)
+        tests["own"] = lambda: noisy(own)
     if client.style is not None and len(everybody := people.held_out_of_style(client.style)):
         if (client.style, before) not in of_styles:
             of_styles[client.style, before] = noisy(ready(everybody))
