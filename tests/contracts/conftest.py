@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from coterie.core.adapter import Adapter, Layout, LowRank, apart, build, together
+from coterie.core.adapter import Adapter, Layout, LowRank, apart, build
 from coterie.core.protocols import Facts
 from coterie.core.shelf import Shelf
 from coterie.core.work import Fitted
 from coterie.engines.cohort import ClientFailed, Terms
+from coterie.engines.devices import Devices, layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.keeper import Keeper
 from coterie.engines.memory import SiteMemory
@@ -63,7 +64,7 @@ def toy_work(kind, works, log=None):
             for _ in range(fit.steps):
                 pull = rows["target"].mean(0) - below - row
                 if fit.mu and fit.anchor is not None:
-                    pull = pull + fit.mu * (fit.anchor.row - row)
+                    pull = pull + fit.mu * (effect(fit.anchor) - row)
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
             answers.append(
                 Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})
@@ -72,6 +73,10 @@ def toy_work(kind, works, log=None):
             adapter, rows = w.payload
             row = effect(adapter) if adapter is not None else torch.zeros(LAYOUT.size)
             answers.append((rows["target"] - row).square().mean(1))
+        elif kind == "score":
+            adapters, rows, _levels, _seed = w.payload
+            losses = [(rows["target"] - effect(adapter)).double().square().mean() for adapter in adapters]
+            answers.append(torch.stack(losses))
         elif kind == "describe":
             answers.append(torch.tensor([float(ord(ch)) for ch in w.payload]))
         else:
@@ -89,7 +94,7 @@ def cut(adapter, layout):
     return build(layout, pieces)
 
 
-WIRE = (LAYOUT, together(LAYOUT, LAYOUT))
+WIRE = layouts_for(LAYOUT, {1, 2})
 
 
 @dataclass
@@ -110,6 +115,8 @@ class World:
     later: dict = field(default_factory=dict)
     changes: tuple = ()
     sizes: dict = field(default_factory=dict)
+    devices: Devices = Devices()
+    wave: int = 64
     log: list = field(default_factory=list)
     events: list = field(default_factory=list)
 
@@ -121,7 +128,9 @@ class World:
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
         by_name, mode = {type(o).__name__: o for o in owners}, wish_mode_of(self.form)
-        house = House(header, WIRE, Raw(), by_name, self.seed, mode)
+        devices = self.devices.of(list(self.targets), self.seed)
+        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()})
+        house = House(header, layouts, Raw(), by_name, self.seed, mode)
         hosts = {}
         for client, target in self.targets.items():
             rows = {"target": torch.as_tensor(target).expand(self.sizes.get(client, 2), LAYOUT.size).contiguous()}
@@ -129,13 +138,13 @@ class World:
             pixels = np.zeros((2, 4, 4, 3), np.uint8)
             folder = self.path / "sites" / client
             wishes = {"": self.wishes.get(client, client), "purpose": self.later.get(client, "")}
-            rewishes = wishes_by_round(self.changes, client)
             about = (client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y")))
-            hosts[client] = SiteHost(Belongings(*about, rewishes=rewishes), house)
-        facts = {c: Facts(len(h.belongings.train["target"]), c[0]) for c, h in hosts.items()}
+            theirs = {"rewishes": wishes_by_round(self.changes, client), "device": devices[client]}
+            hosts[client] = SiteHost(Belongings(*about, **theirs), house)
+        facts = {c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None) for c, h in hosts.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        terms = Terms(header, courier, WIRE, Raw(), facts, self.seed, 0.3, self.sealed, tell)
+        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave)
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 

@@ -30,6 +30,7 @@ FORMS = [
     ("clustered", {"grouping": "weights", "keeping": "none"}),
     ("clustered", {"grouping": "oracle", "regroup_every": 2}),
     ("clustered", {"grouping": "single", "keeping": "finetune"}),
+    ("ifca", {"clusters": 2, "keeping": "ditto"}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in FORMS]
 
@@ -162,7 +163,7 @@ class Killed(BaseException):
     """The process dies here."""
 
 
-@pytest.mark.parametrize(("form", "settings"), FORMS[:4], ids=IDS[:4])
+@pytest.mark.parametrize(("form", "settings"), [*FORMS[:4], FORMS[-1]], ids=[*IDS[:4], IDS[-1]])
 def test_a_kill_at_any_write_of_a_run_with_changes_costs_nothing(world, monkeypatch, form, settings):
     """Die before and after each write in turn: state, memories, adapters and results are the same to the bit."""
     w = lively(world, form, settings)

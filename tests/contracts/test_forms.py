@@ -31,6 +31,8 @@ SETTINGS = [
     ("fedavg", {"keeping": "split"}),
     ("clustered", {"grouping": "wishes", "wish": {"project": 2, "noise": 0.1, "rounding": "int8"}}),
     ("clustered", {"grouping": {"name": "both", "split": "kmeans"}}),
+    ("ifca", {"clusters": 2}),
+    ("ifca", {"clusters": 2, "aggregator": "product_svd", "keeping": "ditto"}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
 
@@ -82,7 +84,9 @@ class Killed(BaseException):
 
 
 KILLED = [
-    i for i, (form, s) in enumerate(SETTINGS) if i in range(1, 7) or form == "rooted" or s.get("keeping") == "split"
+    i
+    for i, (form, s) in enumerate(SETTINGS)
+    if i in range(1, 7) or form == "rooted" or (form, len(s)) == ("ifca", 1) or s.get("keeping") == "split"
 ]
 
 

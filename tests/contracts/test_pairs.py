@@ -9,6 +9,7 @@ from coterie.federation.shelves import FORMS, GROUPINGS, KEEPINGS, SPLITS
 from coterie.runs.compatible import require_whole_adapters
 
 SIZES = {"random": {"sizes": [2, 1]}}  # of three people
+NEEDED = {"ifca": {"clusters": 2}}  # no more than there are people
 
 
 def keys(shelf, name):
@@ -27,7 +28,8 @@ def table():
             )
             for cut in split:
                 chosen = {"name": grouping, **SIZES.get(grouping, {}), **({"split": cut} if cut else {})}
-                yield form, {**({"keeping": keeping} if keeping else {}), **({"grouping": chosen} if grouping else {})}
+                more = {**({"keeping": keeping} if keeping else {}), **({"grouping": chosen} if grouping else {})}
+                yield form, {**more, **NEEDED.get(form, {})}
 
 
 def possible(form, settings):
@@ -57,7 +59,7 @@ def test_the_table_has_every_name():
 
 @pytest.mark.parametrize(("form", "settings"), TABLE, ids=[f"{f}-{'-'.join(map(str, s.values()))}" for f, s in TABLE])
 def test_it_plays_a_round_and_everybody_keeps_something(world, form, settings):
-    w = world(form, settings, clients=3, rounds=1)
+    w = world(form, settings, clients=3, rounds=2 if form == "ifca" else 1)  # the first one parts its clusters
     results = w.play()
     assert not results["failures"]
     assert all(score["loss"] > 0 for score in results["final"])
@@ -65,5 +67,5 @@ def test_it_plays_a_round_and_everybody_keeps_something(world, form, settings):
         kept = w.path / "sites" / client / "adapters"
         assert (kept / "served").is_dir()
         assert (kept / "personal").is_dir() == bool(results["personal"][client])
-    clustered = "grouping" in settings
+    clustered = "grouping" in settings or form == "ifca"
     assert set(results["clusters"]) == (set(w.targets) if clustered else set())

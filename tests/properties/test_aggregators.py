@@ -9,8 +9,10 @@ from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.core.errors import UserError
 from coterie.core.update import Update
 from coterie.engines.replies import ReplyMap
-from coterie.federation.aggregators.product_svd import mean_of_products, refactor
+from coterie.federation.aggregators.product_svd import cut, mean_of_products, refactor
+from coterie.federation.aggregators.rank_bands import band_weights
 from coterie.federation.aggregators.ties import elected_mean, trimmed
+from coterie.federation.groupings import weights
 from coterie.federation.groupings.weights import product
 from coterie.federation.shelves import AGGREGATORS
 
@@ -127,8 +129,9 @@ def test_gauge_changes_the_factor_average_but_never_the_mean_of_products():
         pieces += [(m @ a).reshape(-1), (b @ torch.linalg.inv(m)).T.reshape(-1)]
     turned = Adapter(one.layout, torch.cat(pieces))
     close(turned, one, 1e-4)
-    exact = [apply("product_svd", adapter(9, 6), [x, other], [1, 1])[1] for x in (one, turned)]
-    close(exact[1], exact[0], 1e-4)
+    for rule in ("product_svd", "rank_bands"):  # rank bands order by singular value first
+        exact = [apply(rule, adapter(9, 6), [x, adapter(2, 2)], [1, 1])[1] for x in (one, turned)]
+        close(exact[1], exact[0], 1e-4)
     plain = [apply("mean", one, [x, other], [1, 1])[1] for x in (one, turned)]
     assert (dense(plain[0])[0] - dense(plain[1])[0]).norm() > 0.1 * dense(plain[0])[0].norm()
 
@@ -201,3 +204,74 @@ def test_ties_loses_what_its_rank_cannot_hold(seed):
         tail, energy = tail + values[3:].square().sum(), energy + values.square().sum()
         assert torch.allclose((dense(got)[index] - wanted).norm(), values[3:].norm(), atol=1e-5)
     assert numbers["aggregate/discarded_energy"] == pytest.approx(float(tail / energy), rel=1e-6)
+
+
+@given(st.integers(0, 20), st.lists(st.floats(0.1, 9), min_size=2, max_size=4))
+def test_rank_bands_are_the_mean_of_products_at_equal_ranks_and_only_there(seed, weights):
+    equal = [adapter(seed + k, 3, scale=0.5 + k) for k in range(len(weights))]
+    close(apply("rank_bands", adapter(9, 6), equal, weights)[1], apply("product_svd", adapter(9, 6), equal, weights)[1])
+    mixed = [adapter(seed, 1), *equal[1:]]
+    bands, mean = (apply(rule, adapter(9, 6), mixed, weights)[1] for rule in ("rank_bands", "product_svd"))
+    assert (dense(bands)[0] - dense(mean)[0]).norm() > 1e-3 * dense(mean)[0].norm()
+
+
+@given(st.integers(0, 20))
+def test_rank_bands_average_every_band_over_those_who_have_it(seed):
+    """algorithms 10.8, written out with dense components."""
+    ranks, weights = (1, 2, 2, 4), (0.1, 0.2, 0.3, 0.4)
+    adapters = [adapter(seed + k, rank, scale=1.0 + k) for k, rank in enumerate(ranks)]
+    got = apply("rank_bands", adapter(9, 5), adapters, weights)[1]
+    for index in range(len(SHAPES)):
+        wanted = 0.0
+        for band in ((0, 1), (1, 2), (2, 4)):
+            have = [k for k, rank in enumerate(ranks) if rank >= band[1]]
+            for k in have:
+                u, s, vt = torch.linalg.svd(dense(adapters[k])[index], full_matrices=False)
+                component = (u[:, slice(*band)] * s[slice(*band)]) @ vt[slice(*band)]
+                wanted = wanted + weights[k] / sum(weights[j] for j in have) * component
+        best = torch.linalg.svdvals(wanted)
+        gap = (dense(got)[index] - wanted).norm()
+        assert gap <= best[5:].norm() + 1e-5 * wanted.norm()
+
+
+def test_what_weak_clients_cannot_hold_does_not_fade_with_rank_bands():
+    """Ranks 2, 2, 2, 8, equal weights and no learning: above rank 2 a plain mean keeps a quarter each round."""
+    for rule, share in (("product_svd", 0.25), ("rank_bands", 1.0)):
+        current = Adapter(layout(4), adapter(3, 4).row)
+        begin = torch.linalg.svdvals(dense(current)[0])
+        _, after, _ = apply(rule, current, [cut(current, 2), cut(current, 2), cut(current, 2), current], [1.0] * 4)
+        end = torch.linalg.svdvals(dense(after)[0])
+        assert torch.allclose(end[:2], begin[:2], rtol=1e-4)
+        assert torch.allclose(end[2:4], share * begin[2:4], rtol=1e-4)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.integers(0, 50))
+def test_the_shares_of_every_component_add_up_to_one(ranks, seed):
+    weights = torch.rand(len(ranks), generator=torch.Generator().manual_seed(seed)).add(0.1).tolist()
+    shares = band_weights(ranks, weights)
+    for component in range(max(ranks)):
+        assert sum(float(s[component]) for s in shares if len(s) > component) == pytest.approx(1.0)
+
+
+@given(st.integers(1, 3), st.integers(0, 20))
+def test_a_cut_is_the_closest_adapter_of_its_rank(rank, seed):
+    whole = adapter(seed, 4)
+    small = cut(whole, rank)
+    assert {part.rank for part in small.layout.parts} == {rank}
+    for one, other in zip(dense(whole), dense(small), strict=True):
+        assert (one - other).norm() == pytest.approx(float(torch.linalg.svdvals(one)[rank:].norm()), rel=1e-4, abs=1e-5)
+    assert cut(whole, 4) is whole
+    begin = layout(4).start(1)
+    assert torch.equal(cut(begin, rank).factors(0)[1], begin.factors(0)[1][:rank])
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=6), st.integers(0, 30))
+def test_many_inner_products_at_once_are_those_one_by_one(ranks, seed):
+    adapters = [adapter(seed + k, rank, scale=1.0 + k) for k, rank in enumerate(ranks)]
+    wanted = [[product(one, other) for other in adapters] for one in adapters]
+    changes = [(one.layout.zeros(), one) for one in adapters]
+    for block in (1, 2, 64):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(weights, "BLOCK", block)
+            found = torch.from_numpy(weights.products(changes))
+        assert torch.allclose(found, torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-9)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank, build
 from coterie.core.protocols import Facts, Grouped
 from coterie.core.update import Update
-from coterie.engines.replies import ReplyMap
+from coterie.engines.replies import ReplyMap, SumMap
 from coterie.federation.forms.clustered import Clustered
 from coterie.federation.forms.fedavg import FedAvg
 from coterie.federation.groupings.weights import product, products
@@ -58,10 +58,16 @@ class Given:
     def everybody(self):
         return self.here or self.facts
 
-    async def map(self, half, inputs):
+    async def map(self, half, inputs, part=None):
         if half.__name__ == "client_wish":
             return ReplyMap({c: self.people[c][0] for c in inputs if c not in self.absent}, {})
-        return ReplyMap({c: self.trained(w, self.people[c][1]) for c, w in inputs.items()}, {})
+        answers = {c: self.trained(w, self.people[c][1]) for c, w in sorted(inputs.items())}
+        if part is None:
+            return ReplyMap(answers, {})
+        sums = SumMap(part)
+        for client, update in answers.items():
+            sums.add(client, update)
+        return sums
 
     def trained(self, w, update):
         row = update.adapter.row if self.pull == 1 else w.row + self.pull * (update.adapter.row - w.row)

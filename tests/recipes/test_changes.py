@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from coterie.core.errors import UserError
+from coterie.engines.book import Book
 from coterie.runs.folder import RunFolder
 from coterie.runs.recipe import read_recipe
 from coterie.runs.run import resume, start
@@ -103,9 +104,9 @@ def ends(path):
     files = {f.relative_to(path): f for f in sorted(path.glob("**/adapters/**/*.safetensors"))}
     newest = sorted((path / "server" / "checkpoints").iterdir())[-1]
     _, tree = unpack(newest.read_bytes())
-    state, book = tree["state"], tree["book"]
+    state, book = tree["state"], Book.from_plain(tree["book"])
     memories = {}
-    for client, version in book["accepted"].items():
+    for client, version in book.accepted.items():
         number, attempt = map(int, version.split("."))
         name = f"round-{number:04d}-attempt-{attempt:03d}.safetensors"
         memories[client] = (
@@ -118,7 +119,7 @@ def ends(path):
         "clusters": {name: adapter.digest for name, adapter in {**state["clusters"], **state["past"]}.items()},
         "wishes": {client: wish.tolist() for client, wish in state["wishes"].items()},
         "rest": [state[key] for key in ("labels", "used", "played", "regrouped")],
-        "scores": [(s["round"], s["client"], s["test"], s["adapter"], s["loss"].tolist()) for s in book["scores"]],
+        "scores": [(s["round"], s["client"], s["test"], s["adapter"], s["loss"].tolist()) for s in book.scores],
     }
 
 

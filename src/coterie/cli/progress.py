@@ -147,6 +147,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "resumed":
         newer = "".join(f"; skipped, as it cannot be read: {reason}" for reason in fields["broken"])
         return f"{control}going on after round {fields['round']}{newer}"
+    if event == "client_failed" and fields.get("kind") in ("away", "straggler"):
+        return ""  # what a recipe asks for, and said together with the round
     if event == "client_failed":
         return f"{control}{fields['client']} failed in round {fields['round']}: {fields['reason']}"
     if event == "round_done":
@@ -157,10 +159,12 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         alone = int(fields["numbers"].get("group/loners", 0)) if found else 0
         found += f", {alone} of one person" if alone else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
+        missing = {"away": "away", "straggler": "too late"}
+        absent = "".join(f"  {n} {missing[kind]}" for kind, n in fields.get("failed", {}).items() if kind in missing)
         from coterie.report.lives import happened  # a run has loaded all that it needs, other commands have not
 
-        lived = happened(fields)
-        return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{f'  {lived}' if lived else ''}"
+        lived = f"  {said}" if (said := happened(fields)) else ""
+        return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{absent}{lived}"
     if event == "finishing":
         return f"{control}finishing: what each keeps, its scores, the last pictures"
     if event == "sink_failed":

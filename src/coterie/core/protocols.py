@@ -25,10 +25,12 @@ class Facts:
         num_examples: training examples.
         truth: the group that the client really belongs to; only a simulation of labelled data has it, and only the
             grouping ``oracle`` and the evaluation read it.
+        rank: largest that the client can train; None is that of the method.
     """
 
     num_examples: int
     truth: str | None = None
+    rank: int | None = None
 
 
 class Site(Protocol):
@@ -49,6 +51,13 @@ class Site(Protocol):
 
     async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:
         """Held-out losses on one of the site's test sets, ``(examples, levels)``; None is the bare backbone."""
+        ...
+
+    async def score(self, adapters: Sequence[Adapter], levels: int) -> Tensor:
+        """Mean loss of the client's own training examples under each adapter, ``(adapters,)``.
+
+        Every example is scored at so many noise levels, with the same noise for every adapter and in every round.
+        """
         ...
 
     async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
@@ -97,6 +106,8 @@ class Site(Protocol):
 
 
 Half = Callable[[Site, Any], Awaitable[Any]]
+Part = Callable[[ClientId, Update], str]
+"""Which sum a client's update belongs to, by name."""
 
 
 class Replies(Protocol):
@@ -108,6 +119,11 @@ class Replies(Protocol):
     def items(self) -> Sequence[tuple[ClientId, Any]]: ...
     @property
     def failures(self) -> Mapping[ClientId, str]: ...
+    @property
+    def numbers(self) -> Mapping[ClientId, Mapping[str, float]]:
+        """Plain numbers of each reply, by client."""
+        ...
+
     @property
     def weight(self) -> float: ...
     def mean(self) -> Adapter:
@@ -140,8 +156,12 @@ class Cohort(Protocol):
         """The run's seed, for draws on the server."""
         ...
 
-    async def map(self, half: Half, inputs: Mapping[ClientId, Any]) -> Replies:
-        """Runs a half at every client named in ``inputs``; always crosses bytes."""
+    async def map(self, half: Half, inputs: Mapping[ClientId, Any], part: Part | None = None) -> Replies:
+        """Runs a half at every client named in ``inputs``; always crosses bytes.
+
+        With ``part`` replies are added up as they come, in client order, and only sums and plain numbers are kept:
+        for linear rules. ``groups`` must then part the clients in the same way.
+        """
         ...
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
+from coterie.engines.columns import as_columns, from_columns
 from coterie.wire.meter import Meter
+
+SCORE = ("round", "client", "test", "adapter", "count")
 
 
 @dataclass
@@ -31,11 +36,18 @@ class Book:
             "round": self.round,
             "attempt": self.attempt,
             "accepted": dict(sorted(self.accepted.items())),
-            "meter": self.meter.as_plain(),
-            "scores": list(self.scores),
+            "meter": as_columns(self.meter.as_plain()),
+            "scores": as_columns([[score[key] for key in SCORE] for score in self.scores]),
+            "losses": torch.cat([score["loss"].double() for score in self.scores] or [torch.zeros(0)]),
+            "levels": torch.tensor([len(score["loss"]) for score in self.scores]),
         }
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Book:
-        meter = Meter.from_plain(plain["meter"])
-        return cls(plain["round"], plain["attempt"], dict(plain["accepted"]), meter, list(plain["scores"]))
+        meter = Meter.from_plain([[*row[:5], bool(row[5]), *row[6:]] for row in from_columns(plain["meter"])])
+        scored, losses = from_columns(plain["scores"]), plain["losses"].split(plain["levels"].tolist())
+        scores = [  # keys in the order of new scores: results of a resumed run are the same files
+            {**dict(zip(SCORE, who, strict=False)), "loss": loss, "count": count}
+            for (*who, count), loss in zip(scored, losses, strict=True)
+        ]
+        return cls(plain["round"], plain["attempt"], dict(plain["accepted"]), meter, scores)

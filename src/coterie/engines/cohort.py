@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-from coterie.core.adapter import Layout
+from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
-from coterie.core.protocols import ClientId, Facts, Half
+from coterie.core.protocols import ClientId, Facts, Half, Part
 from coterie.engines.memory import version_of
-from coterie.engines.replies import ReplyMap
+from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.trampoline import Together
+from coterie.federation.aggregators.product_svd import cut
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
 from coterie.wire.meter import Meter, Passage
+
+WAVE = 64  # clients asked at once, or a few more where that fills the last pass
 
 
 class Courier(Protocol):
@@ -36,7 +40,9 @@ class Courier(Protocol):
 
 
 class ClientFailed(Exception):
-    """One client's half ended without a reply; the others go on."""
+    """One client's half ended without a reply; the others go on. ``kind`` says in a word why."""
+
+    kind: ClassVar[str] = "error"
 
 
 class QuorumLost(UserError):
@@ -64,6 +70,8 @@ class Terms:
         quorum: smallest share of the asked clients that must answer.
         sealed: whether single replies stay closed to the form.
         tell: called with an event's name and its fields.
+        wave: clients that are asked at once; the next ones are asked when all of these have answered, so that what is
+            in memory does not grow with a round's clients. It changes no number.
     """
 
     header: Header
@@ -75,6 +83,7 @@ class Terms:
     quorum: float = 0.5
     sealed: bool = False
     tell: Callable[..., None] = lambda event, **fields: None
+    wave: int = WAVE
 
 
 @dataclass
@@ -94,6 +103,8 @@ class RoundCohort:
     touched: dict[ClientId, str] = field(default_factory=dict)
     call: int = 0
     required: bool = True
+    failed: Counter[str] = field(default_factory=Counter)
+    cuts: dict[tuple[str, int], Adapter] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -113,10 +124,11 @@ class RoundCohort:
     def seed(self) -> int:
         return self.terms.seed
 
-    async def map(self, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap:
-        """Sends each client its input, runs the half there, and brings the replies.
+    async def map(self, half: Half, inputs: Mapping[ClientId, Any], part: Part | None = None) -> ReplyMap | SumMap:
+        """Sends each client its input, runs the half there, and brings the replies, or sums of them by ``part``.
 
-        A client whose half fails is absent from the replies and named in ``failures``.
+        A client whose half fails is absent from the replies and named in ``failures``. Adapters for a client with a
+        rank of its own are cut to it on the way.
 
         Raises:
             QuorumLost: if fewer than the quorum answered.
@@ -125,32 +137,65 @@ class RoundCohort:
         call, self.call = self.call, self.call + 1
         owner = getattr(half, "__self__", None)
         name = f"{type(owner).__name__}.{half.__name__}"
-        visits = {c: self._exchange(c, name, call, inputs[c]) for c in sorted(inputs)}
-        answers = await Together(visits)
-        raise_halted(answers)
-        failures = {c: str(answer) for c, answer in answers.items() if isinstance(answer, Exception)}
-        values = {c: answer for c, answer in answers.items() if c not in failures}
-        for client, reason in failures.items():
-            self.terms.tell("client_failed", round=self.round, client=client, half=name, reason=reason)
-        if self.required and len(values) < max(1, self.terms.quorum * len(inputs)) and inputs:
-            first = next(iter(sorted(failures.items())))
+        sealed = self.terms.sealed and self.purpose == "train"
+        sums = SumMap(part, sealed) if part is not None else None
+        values: dict[str, Any] = {}
+        failures: dict[str, str] = {}
+        answered, order = [], sorted(inputs)
+        for begin in range(0, len(order), self.terms.wave):
+            wave = order[begin : begin + self.terms.wave]
+            answers = await Together({c: self._exchange(c, name, call, inputs[c]) for c in wave})
+            raise_halted(answers)
+            for client in wave:
+                answer = answers.pop(client)
+                if isinstance(answer, Exception):
+                    failures[client] = str(answer)
+                    kind = getattr(answer, "kind", ClientFailed.kind)
+                    self.failed[kind] += 1
+                    self.terms.tell(
+                        "client_failed", round=self.round, client=client, half=name, kind=kind, reason=str(answer)
+                    )
+                    continue
+                answered.append(client)
+                if sums is None:
+                    values[client] = answer
+                else:
+                    sums.add(client, answer)
+        if self.required and inputs and len(answered) < max(1, self.terms.quorum * len(inputs)):
+            first = next(iter(failures.items()))
             raise QuorumLost(
-                f"round {self.round}: {len(values)} of {len(inputs)} clients answered, fewer than the quorum of "
+                f"round {self.round}: {len(answered)} of {len(inputs)} clients answered, fewer than the quorum of "
                 f"{self.terms.quorum:.0%}; the first failure was {first[0]}: {first[1]}"
             )
         if self.purpose == "train":
-            self.touched |= dict.fromkeys(values, version_of(self.round, self.attempt))
-        return ReplyMap(values, failures, self.terms.sealed and self.purpose == "train")
+            self.touched |= dict.fromkeys(answered, version_of(self.round, self.attempt))
+        if sums is not None:
+            sums.failures = failures
+            return sums
+        return ReplyMap(values, failures, sealed)
 
     async def _exchange(self, client: ClientId, half: str, call: int, value: Any) -> Any:
         header = replace(
             self.terms.header, round=self.round, attempt=self.attempt, call=call, half=half, client=client,
             accepted=self.accepted.get(client, ""), purpose=self.purpose,
         )  # fmt: skip
+        rank = self.terms.facts[client].rank if client in self.terms.facts else None
+        value = value if rank is None else self._cut(value, rank)
         request = self._count("down", client, pack(header, value, self.terms.codec))
         reply = self._count("up", client, await self.terms.courier.visit(client, request))
         _, answer = unpack(reply, self.terms.layouts, self.terms.codec)
         return answer
+
+    def _cut(self, value: Any, rank: int) -> Any:
+        """A tree in which no adapter has a higher rank; the same adapter is cut once for all clients of a rank."""
+        if isinstance(value, Adapter):
+            key = value.digest, rank
+            if key not in self.cuts:
+                self.cuts[key] = cut(value, rank)
+            return self.cuts[key]
+        if isinstance(value, Mapping):
+            return {name: self._cut(item, rank) for name, item in value.items()}
+        return [self._cut(item, rank) for item in value] if isinstance(value, (list, tuple)) else value
 
     def _count(self, direction: str, client: ClientId, blob: bytes) -> bytes:
         return self.meter.count(Passage(self.round, client, direction, self.terms.courier.link, self.purpose), blob)

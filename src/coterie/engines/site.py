@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from coterie.core.seeds import seed_for
 from coterie.core.work import Fit, Fitted
 from coterie.data.table import Pictures
 from coterie.engines.cohort import ClientFailed
+from coterie.engines.devices import Away, Device
 from coterie.engines.disk import write_bytes
 from coterie.engines.memory import SiteMemory, version_of
 from coterie.engines.trampoline import Work
@@ -44,6 +46,7 @@ class Belongings:
         held_out: held-out pictures and captions.
         before: words that this client puts before every caption.
         prompts: what its pictures are drawn of; empty is what everybody draws.
+        device: what its machine can do.
     """
 
     client: str
@@ -57,6 +60,7 @@ class Belongings:
     before: str = ""
     prompts: tuple[str, ...] = ()
     rewishes: tuple[tuple[int, str], ...] = ()
+    device: Device = Device()
 
     @property
     def num_examples(self) -> int:
@@ -104,6 +108,8 @@ class SiteHost:
                 raise ClientFailed(f"the message is for {what} {theirs!r}, here is {wanted!r}")
         memory = SiteMemory(self.belongings.folder / "memory")
         trains = header.purpose == "train"
+        if trains and self.belongings.device.is_away(self.house.seed, header.round, self.belongings.client):
+            raise Away("it is away in this round")
         if trains:
             remembered = memory.open(header.accepted, version_of(header.round, header.attempt))
         else:
@@ -145,6 +151,8 @@ class OpenSite:
         seed = seed_for(self.host.house.seed, self.header.round, self.client, purpose)
         if self.num_examples == 0:
             return Fitted(start, 0, {})
+        if self.header.purpose == "train":
+            fit = replace(fit, steps=self.host.belongings.device.steps(fit.steps))
         done: Fitted = await Work("fit", self.client, (start, fit, self.host.belongings.train, seed))
         return done
 
@@ -156,6 +164,13 @@ class OpenSite:
         rows = self.host.belongings.tests[test]
         losses: Tensor = await Work("evaluate", self.client, (adapter, rows))
         return losses.view(-1, self.host.belongings.levels)
+
+    async def score(self, adapters: Sequence[Adapter], levels: int) -> Tensor:
+        if self.num_examples == 0:
+            return torch.zeros(len(adapters), dtype=torch.float64)
+        seed = seed_for(self.host.house.seed, 0, self.client, "score")
+        losses: Tensor = await Work("score", self.client, (adapters, self.host.belongings.train, levels, seed))
+        return losses
 
     async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
         mix = () if adapter is None else ((adapter, 1.0),)

@@ -22,12 +22,14 @@ from torch import Tensor
 from coterie.core.adapter import Layout
 from coterie.core.errors import Halted, UserError
 from coterie.engines.cohort import ClientFailed, raise_halted
+from coterie.engines.devices import Away, Straggler
 from coterie.engines.site import SiteHost
 from coterie.engines.trampoline import Together, Work, run
 from coterie.engines.workshop import Workshop
 from coterie.wire.envelope import Header, pack, unpack
 
 Progress = Callable[[str, int, int], None]
+KINDS = {failure.kind: failure for failure in (ClientFailed, Away, Straggler)}
 
 
 @dataclass(frozen=True)
@@ -236,13 +238,20 @@ async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
     }
     replies = await Together(visits)
     raise_halted(replies)
-    return {c: {"failed": str(r)} if isinstance(r, Exception) else {"blob": _as_tensor(r)} for c, r in replies.items()}
+    return {
+        c: {"failed": str(r), "kind": getattr(r, "kind", ClientFailed.kind)}
+        if isinstance(r, Exception)
+        else {"blob": _as_tensor(r)}
+        for c, r in replies.items()
+    }
 
 
 def _answer(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.numpy()
-    return ClientFailed(value["failed"]) if "failed" in value else _as_bytes(value["blob"])
+    if "failed" in value:
+        return KINDS[value["kind"]](value["failed"])
+    return _as_bytes(value["blob"])
 
 
 def _as_tensor(blob: bytes) -> Tensor:

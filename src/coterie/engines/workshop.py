@@ -13,8 +13,11 @@ from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
+from coterie.core.adapter import Adapter
 from coterie.core.room import with_room
+from coterie.core.seeds import seed_for
 from coterie.engines.trampoline import Work
+from coterie.models.backbone import Rows, Shaped
 from coterie.models.encoders.public import public_texts, wish_vectors
 
 NO_ROOM = (
@@ -66,6 +69,25 @@ class Workshop:
     def _evaluate(self, works: Sequence[Work]) -> Sequence[Any]:
         jobs = [EvalJob(w.client, *w.payload) for w in works]
         return evaluate(self.bank, jobs, functools.partial(self.progress, "evaluate"))
+
+    def _score(self, works: Sequence[Work]) -> Sequence[Any]:
+        """One client after another: rows with their noise are many times as large as the pictures."""
+        return [self._scored(w.client, *w.payload) for w in works]
+
+    def _scored(
+        self, client: str, adapters: Sequence[Adapter], rows: Rows | Shaped, levels: int, seed: int
+    ) -> torch.Tensor:
+        """Mean loss under each adapter, ``(adapters,)`` float64."""
+        fixed: Rows | Shaped
+        if isinstance(rows, tuple):
+            fixed = tuple(
+                self.bank.backbone.fixed(some, levels, seed_for(seed, 0, "", str(bucket)))
+                for bucket, some in enumerate(rows)
+            )
+        else:
+            fixed = self.bank.backbone.fixed(rows, levels, seed)
+        found = evaluate(self.bank, [EvalJob(client, adapter, fixed) for adapter in adapters])
+        return torch.stack([losses.double().mean() for losses in found])
 
     def _sample(self, works: Sequence[Work]) -> Sequence[Any]:
         asked = [

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Matrix = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
+MOST_GROUPS = 64  # tried where nobody says how many: a silhouette takes as long as reading all distances
+
 
 def distances(similarity: Matrix) -> Matrix:
     """Cosine distances ``1 - cosine`` of ``(n, n)`` cosines: symmetric, from 0 to 2, nothing on the diagonal."""
@@ -42,7 +44,7 @@ def chosen(
         distance: ``(n, n)``.
         cut: labels ``(n,)`` for a number of clusters.
         clusters: how many there must be, or as many as there are clients where these are fewer; 0 tries.
-        most: largest number tried; 0 for one less than the clients.
+        most: largest number tried; 0 for one less than the clients, but no more than ``MOST_GROUPS``.
         floor: below this best mean silhouette, and with fewer than three clients, everybody is one group.
     """
     n = len(distance)
@@ -51,7 +53,7 @@ def chosen(
         if min(clusters, n) > 1:
             labels = cut(min(clusters, n)).astype(np.int64)
         return labels, {"group/silhouette": silhouette(distance, labels)}
-    for k in range(2, min(most or n - 1, n - 1) + 1):
+    for k in range(2, min(most or MOST_GROUPS, n - 1) + 1):
         found = cut(k).astype(np.int64)
         score = silhouette(distance, found)
         if score > best + 1e-9:

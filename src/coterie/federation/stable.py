@@ -21,7 +21,7 @@ def stable_ids(
     likeness: Callable[[Collection[str], Collection[str]], float] = lambda some, others: 0.0,
 ) -> tuple[dict[str, str], int]:
     """New labels with the old names where groups share members: Hungarian assignment of the largest
-    ``|old_i and new_j| + 1e-3 cos(mu_i, mu_j)``, accepted only where they share one.
+    ``|old_i and new_j| + 1e-3 cos(mu_i, mu_j)`` over pairs that share one.
 
     Args:
         old: cluster by client so far; may be empty.
@@ -40,10 +40,14 @@ def stable_ids(
     names = sorted(members_of({c: n for c, n in old.items() if c in new}).items())
     given: list[str] = [""] * len(groups)
     if names:
-        shared = np.array([[len(set(group) & set(members)) for _, members in names] for group in groups])
-        near = np.array([[likeness(group, members) for _, members in names] for group in groups])
-        for i, j in zip(*linear_sum_assignment(-(shared + TIE * near)), strict=True):
-            if shared[i, j] > 0:
+        row = {client: i for i, group in enumerate(groups) for client in group}
+        column = {name: j for j, (name, _) in enumerate(names)}
+        both = Counter((row[client], column[name]) for client, name in old.items() if client in new)
+        worth = np.zeros((len(groups), len(names)))
+        for (i, j), shared in both.items():
+            worth[i, j] = shared + TIE * likeness(groups[i], names[j][1])
+        for i, j in zip(*linear_sum_assignment(-worth), strict=True):
+            if both[i, j] > 0:
                 given[i] = names[j][0]
     for i, name in enumerate(given):
         if not name:

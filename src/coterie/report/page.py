@@ -129,6 +129,8 @@ def sentence(arm: Arm) -> str:
         "clustered": f"taught one frozen picture model together. They were {GROUPINGS.get(grouping, 'put in groups')}, "
         "and each group trained an adapter of its own",
         "fedavg": "taught one frozen picture model together and all trained one shared adapter",
+        "ifca": "taught one frozen picture model together. Each round everybody trained the one of several shared "
+        "adapters that suited its own pictures best",
         "local": "each taught one frozen picture model alone, and shared no adapter",
     }.get(arm.form, f"trained one frozen picture model in the form “{arm.form}”")
     personal = str(form.get("keeping", {}).get("name", "none")) != "none"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-FORMS = {"clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone"}
+FORMS = {
+    "clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone",
+    "ifca": "The adapter that suits best",
+}  # fmt: skip
 GROUPINGS = {
     "wishes": "grouped by what they wished for in their own words",
     "weights": "grouped by how their first trained adapters differ",

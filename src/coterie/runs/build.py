@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 
 from coterie.bank.bank import MOST_ROWS, Bank
 from coterie.bank.memory import Plan, Way, plan_for, ways
-from coterie.core.adapter import Layout, together
+from coterie.core.adapter import Layout
 from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
@@ -27,6 +27,7 @@ from coterie.data.population import MOST_PROMPTS, ClientData, Population, mirror
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
 from coterie.data.table import Table
+from coterie.engines.devices import Device, layouts_for
 from coterie.engines.keeper import Keeper
 from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.workshop import Workshop
@@ -59,6 +60,22 @@ class Assembly:
     workshop: Workshop
     hosts: Mapping[str, SiteHost]
     facts: Mapping[str, Facts]
+
+
+@dataclass(frozen=True)
+class Tests(Mapping[str, Rows | Shaped]):
+    """A site's test sets. Rows with their noise are many times as large as pictures: made when they are asked for."""
+
+    made: Mapping[str, Callable[[], Rows | Shaped]]
+
+    def __getitem__(self, name: str) -> Rows | Shaped:
+        return self.made[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.made)
+
+    def __len__(self) -> int:
+        return len(self.made)
 
 
 def cut_of(recipe: Recipe, backbone: Backbone) -> Cut:
@@ -246,24 +263,23 @@ def assemble(
     painter = Painter(prompts, recipe.evaluation.copies, recipe.seed)
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
     mode, by_name = wish_mode_of(recipe.form), {type(o).__name__: o for o in owners}
-    house = House(header, layouts_on_the_wire(layout), recipe.codec, by_name, recipe.seed, mode)
+    devices = recipe.devices.of(list(people.clients), recipe.seed)
+    layouts = layouts_for(layout, {device.rank for device in devices.values()})
+    house = House(header, layouts, recipe.codec, by_name, recipe.seed, mode)
     of_styles: dict[tuple[str, str], Rows | Shaped] = {}
     hosts = {
-        name: SiteHost(_belongings(recipe, backbone, cut, people, name, folder, of_styles), house)
+        name: SiteHost(_belongings(recipe, backbone, cut, people, name, folder, of_styles, devices[name]), house)
         for index, name in enumerate(sorted(people.clients))
         if only(index)
     }
-    facts = {name: Facts(len(c.train), c.style) for name, c in sorted(people.clients.items())}
+    facts = {
+        name: Facts(len(c.train), c.style, devices[name].rank or None) for name, c in sorted(people.clients.items())
+    }
     backbone.free()
     bank = Bank(backbone, layout, recipe.engine.width, recipe.engine.moments, recipe.engine.rows or MOST_ROWS)
     more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
     return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)
-
-
-def layouts_on_the_wire(layout: Layout) -> tuple[Layout, ...]:
-    """What adapters in messages may look like: a run's own layout first, and two such adapters side by side."""
-    return layout, together(layout, layout)
 
 
 def load_backbone(recipe: Recipe) -> Backbone:
@@ -280,6 +296,7 @@ def _belongings(
     name: str,
     folder: Path,
     of_styles: dict[tuple[str, str], Rows | Shaped],
+    device: Device,
 ) -> Belongings:
     """What lies at one site; ``of_styles`` holds the rows that people of one style share, so that they exist once."""
     client = people.clients[name]
@@ -289,25 +306,28 @@ def _belongings(
     def ready(table: Table) -> Rows | Shaped:
         return prepared(backbone, cut, replace(table, captions=tuple(before + text for text in table.captions)))
 
-    def fixed(table: Table) -> Rows | Shaped:
+    def noisy(rows: Rows | Shaped) -> Rows | Shaped:
         def one(rows: Rows, name: str) -> Rows:
             return backbone.fixed(rows, recipe.evaluation.levels, seed_for(recipe.seed, 0, "", name))
 
-        rows = ready(table)
         if not isinstance(rows, tuple):
             return one(rows, "held-out")
         return tuple(one(some, f"held-out/{bucket}") for bucket, some in enumerate(rows))
 
-    tests = {"own": fixed(client.held_out)} if len(client.held_out) else {}
+    tests: dict[str, Callable[[], Rows | Shaped]] = {}
+    if len(client.held_out):
+        own = ready(client.held_out)
+        tests["own"] = lambda: noisy(own)
     if client.style is not None and len(everybody := people.held_out_of_style(client.style)):
         if (client.style, before) not in of_styles:
-            of_styles[client.style, before] = fixed(everybody)
-        tests["style"] = of_styles[client.style, before]
+            of_styles[client.style, before] = noisy(ready(everybody))
+        style = of_styles[client.style, before]
+        tests["style"] = lambda: style
     return Belongings(
         client=name,
         folder=folder / "sites" / name,
         train=ready(client.train),
-        tests=tests,
+        tests=Tests(tests),
         levels=recipe.evaluation.levels,
         wishes={**client.wishes, "": wish},
         pixels=client.train.pixels,
@@ -315,6 +335,7 @@ def _belongings(
         before=before,
         prompts=client.prompts if recipe.pictures.own_prompts else (),
         rewishes=wishes_by_round(recipe.changes, name),
+        device=device,
     )
 
 

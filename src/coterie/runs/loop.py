@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -99,9 +100,10 @@ class Loop:
                 book.meter.add(some.meter, wasted=True)
             raise
         book = Book(number, attempt, {**book.accepted, **cohort.touched}, book.meter, list(book.scores))
-        crossed = Meter()
+        crossed, failed = Meter(), Counter[str]()
         for some in (leaving, enrolling, cohort):
             crossed.add(some.meter)
+            failed.update(some.failed)
         book.meter.add(crossed)
         if number % self.recipe.evaluation.every == 0 or number == self.recipe.rounds:
             await self.score(state, book)
@@ -116,7 +118,8 @@ class Loop:
             "round_done", round=number, attempt=attempt, seconds=round(time.monotonic() - began, 2),
             up_bytes=crossed.total(direction="up"), down_bytes=crossed.total(direction="down"),
             loss=sum(own) / len(own) if own else None, numbers={**noted, **state.numbers},
-            clusters=dict(self.form.strata(state)), **(news._asdict() if number and any(news) else {}),
+            clusters=dict(self.form.strata(state)), failed=dict(sorted(failed.items())),
+            **(news._asdict() if number and any(news) else {}),
         )  # fmt: skip
         return state, book
 
@@ -236,7 +239,7 @@ class Loop:
     def cohort(
         self, clients: tuple[str, ...], number: int, attempt: int, accepted: Mapping[str, str], purpose: str
     ) -> RoundCohort:
-        here = {client: self.terms.facts[client] for client in self.people.present(number)}
+        here = {c: self.terms.facts[c] for c in sorted({*self.people.present(number), *clients})}  # who leaves too
         return RoundCohort(clients, replace(self.terms, facts=here), number, attempt, dict(accepted), purpose)
 
 

@@ -19,6 +19,7 @@ from coterie.core.place import Place
 from coterie.core.protocols import Form
 from coterie.core.shelf import Problems, shelf_name, validated
 from coterie.data.shelf import SOURCES, Source
+from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.attendance import Change, require_possible
@@ -172,6 +173,7 @@ class Recipe(Settings):
         codec: how adapters are written on the wire.
         cohort: who takes part.
         changes: who joins, leaves or has another wish in mid-run; in a simulation only.
+        devices: what clients' machines can do.
         engine: where it runs.
         evaluation: what is measured.
         pictures: what is drawn.
@@ -190,6 +192,7 @@ class Recipe(Settings):
     codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
     cohort: Rounds = Rounds()
     changes: tuple[Change, ...] = ()
+    devices: Devices = Devices()
     engine: Engine = Engine()
     evaluation: Evaluation = Evaluation()
     pictures: Pictures = Pictures()
@@ -259,6 +262,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
     for one in filter(None, (recipe, control_of(recipe))):
         _require_sums(one, where)
         _require_adapters(one, where)
+        _require_ranks(one, where)
         _require_different_sinks(one, where)
         _require_shapes(one, where)
         require_whole_adapters(one.form, where)
@@ -282,6 +286,8 @@ def _require_sums(recipe: Recipe, where: str) -> None:
     rule = getattr(recipe.form, "aggregator", None)
     if rule is not None and not rule.linear:
         raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
+    if getattr(recipe.form, "needs_single_replies", False):
+        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients chose")
 
 
 def _require_adapters(recipe: Recipe, where: str) -> None:
@@ -296,6 +302,26 @@ def _require_adapters(recipe: Recipe, where: str) -> None:
         raise UserError(
             f"{where}: rounds: form.grouping {name} reads what training made, and 0 rounds make nothing; "
             "take at least 1, or form.grouping = 'wishes'"
+        )
+
+
+def _require_ranks(recipe: Recipe, where: str) -> None:
+    """Ranks that the method has, and a rule that can average them."""
+    if not recipe.devices.ranks:
+        return
+    usual, rule = int(getattr(recipe.method, "rank", 0)), getattr(recipe.form, "aggregator", None)
+    found = recipe.devices.distinct_ranks(usual)
+    if getattr(recipe.form, "serves_two", False):
+        raise UserError(
+            f"{where}: devices.ranks: the form {shelf_name(recipe.form)} serves two adapters side by side, "
+            "which are not cut to smaller ranks; use clustered"
+        )
+    if max(found) > usual:
+        raise UserError(f"{where}: devices.ranks: {max(found)} is more than method.rank, {usual}; wanted at most that")
+    if rule is not None and not rule.mixed_ranks and len(found) > 1:
+        raise UserError(
+            f"{where}: devices.ranks: form.aggregator {shelf_name(rule)} averages adapters of one rank only; "
+            "take product_svd or rank_bands"
         )
 
 

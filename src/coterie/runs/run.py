@@ -28,7 +28,8 @@ from coterie.data.population import Population
 from coterie.data.sources.folders import Folders, mixed_with_folders
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
-from coterie.engines.cohort import QuorumLost, Terms
+from coterie.engines.cohort import WAVE, QuorumLost, Terms
+from coterie.engines.devices import layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
@@ -40,7 +41,6 @@ from coterie.runs.build import (
     assemble,
     fixed_prompts,
     header_of,
-    layouts_on_the_wire,
     plan_of,
     population_of,
     resolve,
@@ -100,19 +100,22 @@ def start(
             require_possible(one, people)
     if control is not None and control.data != recipe.data and control.changes:
         population_of(control, 32)  # whoever is named in its changes must be there, and it would be told late
+    count, prompts = len(people.clients), fixed_prompts(recipe, people)
+    scored = any(len(client.held_out) for client in people.clients.values())
+    told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
+    del people, table  # from here on pictures are where the clients are
     with nothing_left_of_mistakes(folder), contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
-        resolved, plan = resolve(recipe, len(people.clients), crew.plan)
-        if plan is not None and not any(len(client.held_out) for client in people.clients.values()):
+        resolved, plan = resolve(recipe, count, crew.plan)
+        if plan is not None and not scored:
             plan = plan.without("scoring")
-        drawn = resolved.pictures.model_copy(update={"prompts": fixed_prompts(resolved, people)})
+        drawn = resolved.pictures.model_copy(update={"prompts": prompts})
         resolved = resolved.model_copy(update={"pictures": drawn})
         resolved = with_whole_paths(resolved)
         folder.lock()
         try:
             folder.write("recipe.toml", annotated_toml(resolved))
             folder.write_json("environment.json", environment())
-            told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
             folder.journal("people", **told)
             if plan is not None:
                 foreseen = {"peak": plan.peak, "phase": plan.phase, "memory": resolved.engine.memory}
@@ -329,7 +332,7 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
         return asdict(plan)
     count = task["count"]
     parts = assemble(recipe, Path(task["path"]), lambda index: index % count == number, progress)
-    facts = {c: {"num_examples": f.num_examples, "truth": f.truth} for c, f in parts.facts.items()}
+    facts = {c: asdict(f) for c, f in parts.facts.items()}
     hello = {
         "facts": facts,
         "backbone": parts.backbone.digest,
@@ -353,9 +356,12 @@ def terms_of(
     recipe: Recipe, backbone: str, layout: Layout, courier: Any, facts: Mapping[str, Facts], tell: Tell
 ) -> Terms:
     """What holds for all exchanges of a run."""
+    together = max(1, recipe.engine.width) * max(1, recipe.engine.workers)  # clients in one pass of everybody
     return Terms(
-        header=header_of(recipe, backbone), courier=courier, layouts=layouts_on_the_wire(layout), codec=recipe.codec,
-        facts=facts, seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
+        header=header_of(recipe, backbone), courier=courier,
+        layouts=layouts_for(layout, {fact.rank or 0 for fact in facts.values()}), codec=recipe.codec, facts=facts,
+        seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
+        wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import torch
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.update import Update
-from coterie.engines.replies import ReplyMap, Sealed
+from coterie.engines.replies import ReplyMap, Sealed, SumMap
 
 
 def update(layout, value, weight):
@@ -38,3 +38,33 @@ def test_sealed_replies_give_their_mean_and_nothing_else(layout):
 def test_nothing_to_average_is_told(layout):
     with pytest.raises(UserError, match="nothing to average"):
         ReplyMap({"a": update(layout, 1, 0)}, {}).mean()
+
+
+def test_sums_give_the_bits_of_whole_replies_by_group(layout):
+    rng = torch.Generator().manual_seed(0)
+    values = {
+        c: Update(Adapter(layout, torch.randn(layout.size, generator=rng)), w + 0.3) for w, c in enumerate("abcd")
+    }
+    by = {"a": "x", "b": "y", "c": "x", "d": "y"}
+    sums = SumMap(lambda client, update: by[client])
+    for client, update in values.items():
+        sums.add(client, update)
+    whole = ReplyMap(values, {})
+    assert list(sums) == list(whole)
+    for name, group in sums.groups(by).items():
+        other = whole.groups(by)[name]
+        assert torch.equal(group.mean().row, other.mean().row)
+        assert (group.weight, list(group)) == (other.weight, list(other))
+    assert torch.allclose(sums.mean().row, whole.mean().row)
+    assert sums.numbers == whole.numbers
+
+
+def test_sums_hold_no_single_reply_and_cannot_be_parted_otherwise(layout):
+    sums = SumMap(lambda client, update: "all", sealed=True)
+    for client in "ab":
+        sums.add(client, update(layout, 1, 1))
+    for read in (lambda: sums["a"], lambda: sums.items(), lambda: sums.numbers):
+        with pytest.raises(Sealed):
+            read()
+    with pytest.raises(ValueError, match="other groups"):
+        sums.groups({"a": "x", "b": "y"})

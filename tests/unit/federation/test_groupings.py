@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -96,3 +97,37 @@ def test_random_groups_without_sizes_have_those_of_the_true_ones():
     assert found.labels == Random(sizes=(3, 2, 1)).group({}, facts, 5).labels
     with pytest.raises(UserError, match="no true groups are known"):
         Random(sizes=()).group({}, {"c0": Facts(1)}, 5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_linkage_finds_what_a_clustering_for_each_number_of_groups_finds(seed):
+    """Every cut against scikit-learn's own, and the best of them."""
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+    unit = np.stack(list(people(0.5, per_group=4, seed=seed).values()))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    distance = np.clip(1 - unit @ unit.T, 0, 2)
+    np.fill_diagonal(distance, 0)
+    best, chosen = -1.0, None
+    for k in range(2, len(unit)):
+        labels = AgglomerativeClustering(k, metric="precomputed", linkage="average").fit_predict(distance)
+        score = silhouette_score(distance, labels, metric="precomputed")
+        if score > best + 1e-9:
+            best, chosen = score, labels
+    for k in range(1, len(unit) + 1):
+        labels = AgglomerativeClustering(k, metric="precomputed", linkage="average").fit_predict(distance)
+        assert adjusted_rand_score(Agglomerative(clusters=k).split(unit @ unit.T, 0)[0], labels) == 1.0
+    found, numbers = Agglomerative(floor=0.0, loner=2.0).split(unit @ unit.T, 0)
+    assert adjusted_rand_score(found, chosen) == 1.0
+    assert numbers["group/silhouette"] == pytest.approx(best, abs=1e-12)
+
+
+def test_a_thousand_clients_are_grouped_and_named_in_seconds():
+    vectors = people(0.02, per_group=250)
+    began = time.monotonic()
+    found = Wishes().group(vectors, {}, 0)
+    labels, _ = stable_ids({}, found.labels, 0)
+    stable_ids(labels, {c: c for c in labels}, 4)
+    assert len(set(labels.values())) == 4
+    assert time.monotonic() - began < 30

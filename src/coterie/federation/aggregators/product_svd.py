@@ -81,6 +81,24 @@ def mean_of_products(adapters: Sequence[Adapter], weights: Sequence[float], like
     return build(like.layout, pieces), lost / (kept + lost) if kept + lost > 0 else 0.0
 
 
+def cut(adapter: Adapter, rank: int) -> Adapter:
+    """The closest adapter of a rank, by SVD of every low-rank part; one that has no higher rank as it is.
+
+    Directions that carry nothing yet keep the first rows of ``a``.
+    """
+    parts = adapter.layout.parts
+    if all(part.rank <= rank for part in parts if isinstance(part, LowRank)):
+        return adapter
+    like: list[tuple[Tensor, Tensor] | Tensor] = []
+    for index, part in enumerate(parts):
+        if isinstance(part, LowRank):
+            b, a = adapter.factors(index)
+            like.append((torch.zeros_like(b[:, :rank]), a[:rank]))
+        else:
+            like.append(adapter.dense(index))
+    return mean_of_products([adapter], [1.0], build(adapter.layout.with_rank(rank), like))[0]
+
+
 def refactor(bs: Tensor, rows: Tensor, rank: int, old_a: Tensor) -> tuple[Tensor, Tensor, float, float]:
     """Closest factors of a given rank to ``bs @ rows``, by QR of the stacks and one small SVD.
 

@@ -22,6 +22,7 @@ from coterie.core.update import Update
 from coterie.core.work import Fit
 from coterie.federation import lives
 from coterie.federation.aggregators.mean import Mean
+from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.interactions.none import Isolated
 from coterie.federation.keepings.ditto import Ditto
@@ -115,7 +116,9 @@ class Clustered:
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         state, asked = self._asked(state, cohort)
-        replies = await cohort.map(self.client_update, asked.starts)
+        only_sums = self.aggregator.linear and not asked.new  # first answers are compared one by one
+        part = (lambda client, update: state.labels[client]) if only_sums else None
+        replies = await cohort.map(self.client_update, asked.starts, part)
         return self._averaged(self._learned(state, asked, replies, cohort), replies, asked.aside)
 
     async def client_update(self, site: Site, w: Adapter) -> Update:  # at each client
@@ -180,7 +183,9 @@ class Clustered:
         return state._replace(clusters=mixed, agg=agg, played=played, numbers=numbers)
 
     def _regroup(self, state: State, cohort: Cohort) -> State:
-        changes = {c: (self.newborn(state), adapter) for c, adapter in state.answered.items() if adapter is not None}
+        ranks, begin = {c: fact.rank for c, fact in cohort.everybody.items()}, self.newborn(state)
+        begins = {rank: begin if rank is None else cut(begin, rank) for rank in set(ranks.values())}  # as it was sent
+        changes = {c: (begins[ranks[c]], adapter) for c, adapter in state.answered.items() if adapter is not None}
         pairs = {c: (wish, changes.get(c)) for c, wish in state.wishes.items()}
         known = {"wishes": state.wishes, "adapters": changes, "both": pairs, "nothing": {}}[self.grouping.reads]
         found = self.grouping.group(known, cohort.everybody, cohort.seed)

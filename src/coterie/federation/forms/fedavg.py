@@ -45,7 +45,8 @@ class FedAvg:
         return state
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
-        replies = await cohort.map(self.client_update, dict.fromkeys(cohort, state.w))
+        part = (lambda client, update: "global") if self.aggregator.linear else None
+        replies = await cohort.map(self.client_update, dict.fromkeys(cohort, state.w), part)
         agg, w, numbers = self.aggregator.apply(state.agg, state.w, replies)
         return State(w, agg, numbers)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Le
 
@@ -33,6 +33,8 @@ class Rooted(Clustered):
     """
 
     root_share: Annotated[float, Ge(0), Le(1)] = 0.5
+
+    serves_two: ClassVar[bool] = True
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter, root_agg=self.aggregator.init(adapter))

@@ -21,6 +21,8 @@ from coterie.federation.shelves import GROUPINGS, SPLITS
 from coterie.federation.silhouette import Matrix
 from coterie.federation.splits.agglomerative import Agglomerative
 
+BLOCK = 64  # changes of which all pairs with all others are multiplied at once
+
 
 @GROUPINGS.register("weights")
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ def cosines(changes: Sequence[tuple[Adapter, Adapter]]) -> Matrix:
 def products(changes: Sequence[tuple[Adapter, Adapter]]) -> Matrix:
     """Inner products ``(n, n)`` of changes of effective updates, over all parts, in float64.
 
-    The change of a low-rank part is itself low-rank, ``[b, -b_0] [a; a_0]``; a start of zeros is left out. Memory is of
-    order ``(n rank)^2``.
+    The change of a low-rank part is itself low-rank, ``[b, -b_0] [a; a_0]``; a start of zeros is left out. Ranks and
+    scales may differ. What is in memory at once is the factors of ``BLOCK`` changes by those of all.
     """
-    total = np.zeros((len(changes), len(changes)))
+    count = len(changes)
+    total = np.zeros((count, count))
     for index, part in enumerate(changes[0][1].layout.parts):
         if not isinstance(part, LowRank):
             flat = torch.stack([(e.dense(index).double() - s.dense(index).double()).flatten() for s, e in changes])
@@ -71,8 +74,12 @@ def products(changes: Sequence[tuple[Adapter, Adapter]]) -> Matrix:
             right += [a for _, a in factors]
             ends.append(ends[-1] + sum(len(a) for _, a in factors))
         b, a = torch.cat(left, 1), torch.cat(right, 0)
-        grams = ((b.T @ b) * (a @ a.T)).numpy()
-        total += np.add.reduceat(np.add.reduceat(grams, ends[:-1], axis=0), ends[:-1], axis=1)
+        for begin in range(0, count, BLOCK):
+            stop = min(begin + BLOCK, count)
+            some, first = slice(ends[begin], ends[stop]), ends[begin]
+            grams = ((b[:, some].T @ b) * (a[some] @ a.T)).numpy()
+            inside = np.add.reduceat(grams, [end - first for end in ends[begin:stop]], axis=0)
+            total[begin:stop] += np.add.reduceat(inside, ends[:-1], axis=1)
     return total
 
 

@@ -29,7 +29,7 @@ class KMeans:
         floor: below this best mean silhouette everybody is one group.
         loner: a client farther than this (cosine distance) from the centre of its own group stands alone, unless
             the number of clusters is given.
-        most: largest number of groups tried; 0 for one less than the clients, which takes long with hundreds.
+        most: largest number of groups tried; 0 for one less than the clients, and at most 64.
         restarts: random starts for each number of groups; the tightest counts.
     """
 
