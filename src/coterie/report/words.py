@@ -82,3 +82,12 @@ def form_name(form: str) -> str:
 def listed(items: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def few(items: list[str], most: int = 12) -> str:
+    """A list in words that ends with how many more there are.
+
+    >>> few(["ana", "bo", "cy", "di"], most=3)
+    'ana, bo and 2 more'
+    """
+    return listed(items) if len(items) <= most else f"{', '.join(items[: most - 1])} and {len(items) - most + 1} more"
