@@ -203,7 +203,7 @@ class Loop:
             "final": final,
             "personal": {c: k["personal"] for c, k in kept.items()},
             "pictures": {c: d["pictures"] for c, d in drawn.items()},
-            "copies": dict(copied.items()),
+            "copies": {client: found for client, found in copied.items() if found["pictures"]},
             "other_wishes": wishes,
             "bytes": book.meter.as_plain(),
             "failures": {**kept.failures, **scores.failures, **drawn.failures, **copied.failures},
