@@ -124,8 +124,8 @@ def test_results_are_json_that_anybody_can_read(tmp_path):
     """Where no copies are looked for there is no share of chance, and not a number that JSON does not have."""
     sets = [
         "rounds=1", "form.name=fedavg", "form.fit.steps=1", "form.fit.batch=2", "backbone.name=untrained", "control={}",
-        "method.targets=attention", "engine.workers=0", "evaluation.copies=0", "evaluation.levels=4", "pictures.steps=1",
-        "pictures.people=false", "pictures.hybrids=false",
+        "method.targets=attention", "engine.workers=0", "evaluation.copies=0", "evaluation.levels=4",
+        "pictures.steps=1", "pictures.people=false", "pictures.hybrids=false",
     ]  # fmt: skip
     start(read_recipe(None, sets), tmp_path / "run")
     text = (tmp_path / "run/server/results.json").read_text()
