@@ -47,11 +47,12 @@ def air(
 
 
 def _row(run: str, name: str, total: dict[str, float]) -> dict[str, Any]:
-    from coterie.report.words import duration
+    from coterie.report.words import modelled
 
     shown = [part for part in ("down", "training", "across", "up") if part != "across" or total[part]]
     return {
-        "run": run, "profile": name, "modelled time": duration(total["seconds"]), **{part: duration(total[part]) for part in shown},
+        "run": run, "profile": name, "modelled time": modelled(total["seconds"]),
+        **{part: modelled(total[part]) for part in shown},
         "joules a client": f"{total['joules_mean']:.3g}", "most": f"{total['joules_most']:.3g}",
         "of them radio": f"{total['radio'] / total['joules']:.0%}" if total["joules"] else "",
     }  # fmt: skip

@@ -28,6 +28,7 @@ from coterie.report.words import (
     few,
     form_name,
     listed,
+    modelled,
     number,
     percent,
     plural,
@@ -310,7 +311,7 @@ def render(values: Mapping[str, Any]) -> str:
     )  # fmt: skip
     environment.filters |= {
         "percent": percent, "points": points, "number": number, "size": size, "duration": duration,
-        "plural": plural, "listed": listed, "few": few,
+        "plural": plural, "listed": listed, "few": few, "modelled": modelled,
     }  # fmt: skip
     policy = f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}"
     return environment.get_template("report.html.j2").render(

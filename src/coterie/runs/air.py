@@ -30,8 +30,8 @@ def price(path: Path, names: Sequence[str], sets: Sequence[str] = (), file: Path
         file: of more profiles.
 
     Returns:
-        ``operations`` of one example; ``profiles`` by name: ``numbers`` as they were used, ``rounds`` and ``total``, see
-        the functions of these names.
+        ``operations`` of one example; ``profiles`` by name, each with its ``numbers`` as they were used, ``rounds`` and
+        ``total``, see the functions of these names.
 
     Raises:
         UserError: if the run is not finished, or a profile is wrong.

@@ -25,7 +25,7 @@ class Passage(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Examples that went through a client's model; ``kind`` is ``trained``, forward and back, or ``scored``, forward."""
+    """Examples that went through a client's model: ``trained`` ones forward and back, ``scored`` ones forward only."""
 
     round: int
     client: str
