@@ -16,7 +16,7 @@ from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
-from coterie.wire.meter import Meter, Passage
+from coterie.wire.meter import Meter, Passage, Work
 
 WAVE = 64  # clients asked at once, or a few more where that fills the last pass
 
@@ -183,7 +183,9 @@ class RoundCohort:
         value = value if rank is None else self._cut(value, rank)
         request = self._count("down", client, pack(header, value, self.terms.codec))
         reply = self._count("up", client, await self.terms.courier.visit(client, request))
-        _, answer = unpack(reply, self.terms.layouts, self.terms.codec)
+        told, answer = unpack(reply, self.terms.layouts, self.terms.codec)
+        self.meter.worked(Work(self.round, client, "trained", self.purpose), told.trained)
+        self.meter.worked(Work(self.round, client, "scored", self.purpose), told.scored)
         return answer
 
     def _cut(self, value: Any, rank: int) -> Any:

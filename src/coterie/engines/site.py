@@ -121,7 +121,7 @@ class SiteHost:
         answer = await getattr(self.house.owners[owner], name)(site, value)
         if trains:
             memory.save(header.round, header.attempt, dict(site.memory))
-        return pack(replace(header, accepted=""), answer, self.house.codec)
+        return pack(replace(header, accepted="", trained=site.trained, scored=site.scored), answer, self.house.codec)
 
 
 @dataclass
@@ -132,6 +132,8 @@ class OpenSite:
     header: Header
     memory: MutableMapping[str, Any]
     fits: int = field(default=0)
+    trained: int = field(default=0)
+    scored: int = field(default=0)
 
     @property
     def client(self) -> str:
@@ -153,6 +155,7 @@ class OpenSite:
             return Fitted(start, 0, {})
         if self.header.purpose == "train":
             fit = replace(fit, steps=self.host.belongings.device.steps(fit.steps))
+        self.trained += fit.steps * fit.batch
         done: Fitted = await Work("fit", self.client, (start, fit, self.host.belongings.train, seed))
         return done
 
@@ -162,6 +165,7 @@ class OpenSite:
 
     async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:
         rows = self.host.belongings.tests[test]
+        self.scored += count_of(rows)
         losses: Tensor = await Work("evaluate", self.client, (adapter, rows))
         return losses.view(-1, self.host.belongings.levels)
 
@@ -169,6 +173,7 @@ class OpenSite:
         if self.num_examples == 0:
             return torch.zeros(len(adapters), dtype=torch.float64)
         seed = seed_for(self.host.house.seed, 0, self.client, "score")
+        self.scored += len(adapters) * levels * self.num_examples
         losses: Tensor = await Work("score", self.client, (adapters, self.host.belongings.train, levels, seed))
         return losses
 

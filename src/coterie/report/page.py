@@ -14,6 +14,7 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.federation.stable import loners
 from coterie.report import crossings, gallery, limits
+from coterie.report.air import on_air
 from coterie.report.crowd import Crowd, crowd, only
 from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
 from coterie.report.lives import belonging
@@ -27,6 +28,7 @@ from coterie.report.words import (
     few,
     form_name,
     listed,
+    modelled,
     number,
     percent,
     plural,
@@ -118,7 +120,7 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
         "table": only(table(own, other, clusters), some), "levels": only(levels(own, clusters), some),
-        "scored": scored(own, other), "copies": copies(arm), "study": study,
+        "scored": scored(own, other), "copies": copies(arm), "study": study, "air": on_air(arm.path / "server"),
         "not_run": limits.not_run(arm, control, study is not None),
         "wrong": limits.went_wrong(arm, control), "again": limits.again(arm), "atlas": atlas,
     }  # fmt: skip
@@ -309,7 +311,7 @@ def render(values: Mapping[str, Any]) -> str:
     )  # fmt: skip
     environment.filters |= {
         "percent": percent, "points": points, "number": number, "size": size, "duration": duration,
-        "plural": plural, "listed": listed, "few": few,
+        "plural": plural, "listed": listed, "few": few, "modelled": modelled,
     }  # fmt: skip
     policy = f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}"
     return environment.get_template("report.html.j2").render(

@@ -91,3 +91,14 @@ def few(items: list[str], most: int = 12) -> str:
     'ana, bo and 2 more'
     """
     return listed(items) if len(items) <= most else f"{', '.join(items[: most - 1])} and {len(items) - most + 1} more"
+
+
+def modelled(seconds: float) -> str:
+    """A duration of which small parts matter as well.
+
+    >>> modelled(0.0213), modelled(4.26), modelled(754.0)
+    ('21 ms', '4.3 s', '12 min 34 s')
+    """
+    if seconds < 1:
+        return f"{1e3 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)

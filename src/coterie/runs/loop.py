@@ -206,6 +206,7 @@ class Loop:
             "copies": {client: found for client, found in copied.items() if found["pictures"]},
             "other_wishes": wishes,
             "bytes": book.meter.as_plain(),
+            "work": book.meter.work_as_plain(),
             "failures": {**kept.failures, **scores.failures, **drawn.failures, **copied.failures},
         }
 

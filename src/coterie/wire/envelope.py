@@ -54,6 +54,8 @@ class Header:
         recipe: digest of the resolved recipe.
         codec: how adapter rows are written.
         purpose: ``train``, ``evaluate``, ``enrol`` or ``keep``.
+        trained: in an answer, how often the half sent an example forward and back, for whoever prices a run.
+        scored: and how often forward only.
         protocol: version of this format.
     """
 
@@ -68,6 +70,8 @@ class Header:
     recipe: str = ""
     codec: str = "raw"
     purpose: str = "train"
+    trained: int = 0
+    scored: int = 0
     protocol: int = PROTOCOL
 
 
