@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from coterie.core.adapter import Adapter, Layout, LowRank, apart, build
+from coterie.core.factors import only, with_factor
 from coterie.core.protocols import Facts
 from coterie.core.shelf import Shelf
 from coterie.core.work import Fitted
@@ -33,6 +34,11 @@ from coterie.wire.codecs.raw import Raw
 from coterie.wire.envelope import Header
 
 LAYOUT = Layout("toy", (LowRank("to_q", 5, 4, 2, 0.5), LowRank("conv1", 3, 18, 2, 1.0, (3, 3))))
+
+
+ONES = Adapter(LAYOUT, torch.ones(LAYOUT.size))
+NOTHING = Adapter(LAYOUT, torch.zeros(LAYOUT.size))
+MASKS = {factor: with_factor(NOTHING, factor, only(ONES, factor)).row for factor in "ab"}
 
 
 def effect(adapter):
@@ -65,6 +71,7 @@ def toy_work(kind, works, log=None):
                 pull = rows["target"].mean(0) - below - row
                 if fit.mu and fit.anchor is not None:
                     pull = pull + fit.mu * (effect(fit.anchor) - row)
+                pull = pull if fit.train == "both" else pull * MASKS[fit.train]
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
             answers.append(
                 Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})

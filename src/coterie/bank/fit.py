@@ -107,6 +107,8 @@ def _fit_chunk(
         for k, job in enumerate(jobs)
         if job.fit.mu and job.fit.anchor is not None
     }
+    trained = {k: bank.factor(job.fit.train) for k, job in enumerate(jobs) if job.fit.train != "both"}
+    begun = {k: bank.master[k].clone() for k in trained}
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
     optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments)
@@ -128,8 +130,10 @@ def _fit_chunk(
                 failed.add(k)
                 continue
             optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, len(losses[k]) - 1)
-            rows[k].grad = _prepared_gradient(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
+            rows[k].grad = _prepared_gradient(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k), trained.get(k))
         optimiser.step()
+        for k, mine in trained.items():  # decay would move what has no gradient
+            bank.master[k] = torch.where(mine, bank.master[k], begun[k])
         optimiser.zero_grad(set_to_none=True)
         bank.sync()
         bank.grad.zero_()
@@ -150,10 +154,14 @@ def _client_losses(
     return bank.backbone.losses(rows).view(-1, batch).mean(1)
 
 
-def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
-    """The pull toward the anchor added, then the whole client's norm clipped, both in place."""
+def _prepared_gradient(
+    gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None, trained: Tensor | None
+) -> Tensor:
+    """The pull toward the anchor added, what is not trained left out, then the client's norm clipped, all in place."""
     if anchor is not None:
         gradient += fit.mu * (row - anchor)
+    if trained is not None:
+        gradient *= trained
     if fit.clip:
         gradient *= (fit.clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
     return gradient

@@ -12,6 +12,26 @@ from coterie.core.adapter import Adapter
 
 
 @dataclass(frozen=True)
+class Task:
+    """What a client is asked to train in a round.
+
+    Attributes:
+        start: where it begins.
+        train: ``both`` factors, or ``a`` or ``b`` alone, the other one as it is.
+        beside: an adapter that is active and frozen meanwhile, at whatever rank it has.
+    """
+
+    start: Adapter
+    train: str = "both"
+    beside: Adapter | None = None
+
+    @property
+    def below(self) -> Task:
+        """The same without saying which factor: for what a client trains for itself."""
+        return Task(self.start, beside=self.beside)
+
+
+@dataclass(frozen=True)
 class Fit:
     """How a client trains its adapter from a given start.
 
@@ -26,6 +46,7 @@ class Fit:
         mu: strength of the pull toward the anchor, ``mu / 2 * |row - anchor|^2`` (FedProx, Ditto).
         anchor: set by a form, never in a recipe.
         beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
+        train: ``both`` factors, or ``a`` or ``b`` alone; set by an aggregator.
     """
 
     __pydantic_config__: ClassVar[Any] = {"arbitrary_types_allowed": True, "extra": "forbid"}
@@ -40,6 +61,7 @@ class Fit:
     mu: Annotated[float, Ge(0)] = 0.0
     anchor: Adapter | None = field(default=None, repr=False)
     beside: Adapter | None = field(default=None, repr=False)
+    train: str = field(default="both", repr=False)
 
     def toward(self, anchor: Adapter, mu: float) -> Fit:
         """The same training, pulled toward an adapter."""
@@ -48,6 +70,10 @@ class Fit:
     def on_top_of(self, beside: Adapter) -> Fit:
         """The same training, of what is added to an adapter that is active and frozen."""
         return replace(self, beside=beside)
+
+    def of(self, task: Task) -> Fit:
+        """The same training, of what a task says."""
+        return replace(self, train=task.train, beside=task.beside)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
 from coterie.core.protocols import ClientId, Facts, Half, Part
+from coterie.core.work import Task
 from coterie.engines.memory import version_of
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.trampoline import Together
@@ -193,6 +194,8 @@ class RoundCohort:
             if key not in self.cuts:
                 self.cuts[key] = cut(value, rank)
             return self.cuts[key]
+        if isinstance(value, Task):  # what lies beside is frozen, at whatever rank it has
+            return replace(value, start=self._cut(value.start, rank))
         if isinstance(value, Mapping):
             return {name: self._cut(item, rank) for name, item in value.items()}
         return [self._cut(item, rank) for item in value] if isinstance(value, (list, tuple)) else value

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator
 
 from coterie.core.adapter import Layout, together
 from coterie.core.errors import UserError, nearest
+from coterie.core.factors import FACTORS, layout_of
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import Problems, ShelfProblem
 from coterie.engines.cohort import ClientFailed
@@ -147,9 +148,12 @@ class Devices:
 
 
 def layouts_for(layout: Layout, ranks: Iterable[int]) -> tuple[Layout, ...]:
-    """All layouts that adapters on the wire may have: a run's own first, two such side by side, smaller ranks."""
-    smaller = (layout.with_rank(rank) for rank in sorted(set(ranks)) if rank)
-    return tuple(dict.fromkeys([layout, together(layout, layout), *smaller]))
+    """All layouts that adapters on the wire may have: a run's own first, two such side by side, smaller ranks, one
+    factor of each.
+    """
+    own = [layout, *(layout.with_rank(rank) for rank in sorted(set(ranks)) if rank)]
+    single = [layout_of(one, factor) for one in own for factor in FACTORS]
+    return tuple(dict.fromkeys([layout, together(layout, layout), *own, *single]))
 
 
 def _dealt(key: str, given: Any, clients: Sequence[str], usual: Any) -> dict[str, Any]:

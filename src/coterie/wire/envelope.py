@@ -1,7 +1,7 @@
 """Messages: a tree of tensors and plain values as one safetensors blob with a versioned header. Never a pickle.
 
 A tree is made of dictionaries with string keys, lists, strings, numbers, booleans, None, tensors, and the core values
-``Adapter`` and ``Update``. Adapters name their layout by digest: both ends know the layouts of a run. Files that must
+``Adapter``, ``Update`` and ``Task``. Adapters name their layout by digest: both ends know the layouts of a run. Files that must
 stand alone (memories, checkpoints) carry the layouts with them.
 """
 
@@ -23,10 +23,11 @@ from torch import Tensor
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import UserError
 from coterie.core.update import Update
+from coterie.core.work import Task
 from coterie.wire.codec import Codec
 from coterie.wire.codecs.raw import Raw
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_HEADER_BYTES = 4_000_000
 MAX_MESSAGE_BYTES = 2_000_000_000
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -140,13 +141,15 @@ class _Writer:
             return {"a": value.layout.digest, "row": coded}
         if isinstance(value, Update):
             return {"u": [self.write(value.adapter), float(value.weight), self.write(dict(value.numbers))]}
+        if isinstance(value, Task):
+            return {"k": [self.write(value.start), value.train, self.write(value.beside)]}
         if isinstance(value, Mapping):
             if not all(isinstance(key, str) for key in value):
                 raise TypeError("keys of a tree are strings")
             return {"d": {key: self.write(item) for key, item in value.items()}}
         if isinstance(value, (list, tuple)):
             return {"l": [self.write(item) for item in value]}
-        raise TypeError(f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter and Update")
+        raise TypeError(f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter, Update and Task")
 
     def _add(self, tensor: Tensor) -> str:
         name = f"{len(self.tensors):05d}"
@@ -171,6 +174,9 @@ class _Reader:
         if "u" in node:
             adapter, weight, numbers = node["u"]
             return Update(self.read(adapter), float(weight), self.read(numbers))
+        if "k" in node:
+            start, train, beside = node["k"]
+            return Task(self.read(start), str(train), self.read(beside))
         if "d" in node:
             return {key: self.read(item) for key, item in node["d"].items()}
         return [self.read(item) for item in node["l"]]
