@@ -57,7 +57,7 @@ class Round:
                 adapter = crossed(a_of=task.start, b_of=adapter)
             if task.train == "a":
                 adapter = crossed(a_of=adapter, b_of=task.start)
-            below = dense(task.beside) if task.beside is not None else [0.0] * len(SHAPES)
+            below = [0.0] * len(SHAPES) if task.beside is None else dense(task.beside)
             self.effects.append([x + y for x, y in zip(dense(adapter), below, strict=True)])
             self.values[f"c{k:02d}" if ids is None else ids[k]] = Update(made.report(adapter, task), weight)
         self.state, self.adapter, self.numbers = made.apply(before, current, ReplyMap(self.values, {}))

@@ -182,7 +182,7 @@ class RoundCohort:
         )  # fmt: skip
         rank = self.terms.facts[client].rank if client in self.terms.facts else None
         value = value if rank is None else self._cut(value, rank)
-        request = self._count("down", client, pack(header, value, self.terms.codec))
+        request = self._count("down", client, pack(header, value, self.terms.codec, known=self.terms.layouts))
         reply = self._count("up", client, await self.terms.courier.visit(client, request))
         _, answer = unpack(reply, self.terms.layouts, self.terms.codec)
         return answer

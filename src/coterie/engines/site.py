@@ -121,7 +121,7 @@ class SiteHost:
         answer = await getattr(self.house.owners[owner], name)(site, value)
         if trains:
             memory.save(header.round, header.attempt, dict(site.memory))
-        return pack(replace(header, accepted=""), answer, self.house.codec)
+        return pack(replace(header, accepted=""), answer, self.house.codec, known=self.house.layouts)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Layout
+from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.core.errors import UserError
 from coterie.core.update import Update
 from coterie.core.work import Task
@@ -72,9 +72,19 @@ class Header:
     protocol: int = PROTOCOL
 
 
-def pack(header: Header, tree: Any, codec: Codec | None = None, standalone: bool = False) -> bytes:
-    """One message; ``standalone`` writes the layouts into it."""
-    writer = _Writer(codec or Raw())
+def pack(
+    header: Header, tree: Any, codec: Codec | None = None, standalone: bool = False, known: Sequence[Layout] = ()
+) -> bytes:
+    """One message.
+
+    Args:
+        header: what it says about itself.
+        tree: of tensors, plain values and core values.
+        codec: how adapters' rows are written.
+        standalone: writes the layouts into it.
+        known: layouts that the other end knows. An adapter that is the first of them at other ranks says its ranks.
+    """
+    writer = _Writer(codec or Raw(), known)
     plain = writer.write(tree)
     layouts = {digest: layout.as_plain() for digest, layout in writer.layouts.items()} if standalone else {}
     body = hashlib.sha256()
@@ -127,8 +137,10 @@ def overhead_bytes(blob: bytes) -> int:
 
 
 class _Writer:
-    def __init__(self, codec: Codec) -> None:
-        self.codec, self.tensors, self.layouts = codec, {}, {}  # type: Codec, dict[str, Tensor], dict[str, Layout]
+    def __init__(self, codec: Codec, known: Sequence[Layout] = ()) -> None:
+        self.codec, self.known = codec, known
+        self.tensors: dict[str, Tensor] = {}
+        self.layouts: dict[str, Layout] = {}
 
     def write(self, value: Any) -> Any:
         if value is None or isinstance(value, (bool, int, float, str)):
@@ -136,9 +148,8 @@ class _Writer:
         if isinstance(value, Tensor):
             return {"t": self._add(value)}
         if isinstance(value, Adapter):
-            self.layouts[value.layout.digest] = value.layout
             coded = {key: self._add(part) for key, part in self.codec.encode(value.row).items()}
-            return {"a": value.layout.digest, "row": coded}
+            return {**self._layout(value.layout), "row": coded}
         if isinstance(value, Update):
             return {"u": [self.write(value.adapter), float(value.weight), self.write(dict(value.numbers))]}
         if isinstance(value, Task):
@@ -150,6 +161,17 @@ class _Writer:
         if isinstance(value, (list, tuple)):
             return {"l": [self.write(item) for item in value]}
         raise TypeError(f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter, Update and Task")
+
+    def _layout(self, layout: Layout) -> dict[str, Any]:
+        """What says a layout: its digest, or that of the one it has other ranks than."""
+        if self.known and layout not in self.known:
+            ranks = [part.rank for part in layout.parts if isinstance(part, LowRank)]
+            first = self.known[0]
+            if len(layout.parts) == len(first.parts) and len(ranks) == _num_low_rank(first):
+                if first.with_ranks(ranks) == layout:
+                    return {"a": first.digest, "ranks": ranks}
+        self.layouts[layout.digest] = layout
+        return {"a": layout.digest}
 
     def _add(self, tensor: Tensor) -> str:
         name = f"{len(self.tensors):05d}"
@@ -169,8 +191,11 @@ class _Reader:
         if "a" in node:
             if node["a"] not in self.layouts:
                 raise BadMessage(f"an adapter has the layout {node['a']}, which this run does not know")
+            layout = self.layouts[node["a"]]
+            if "ranks" in node:
+                layout = _at_ranks(layout, node["ranks"])
             row = self.codec.decode({key: self.tensors[name] for key, name in node["row"].items()})
-            return Adapter(self.layouts[node["a"]], row)
+            return Adapter(layout, row)
         if "u" in node:
             adapter, weight, numbers = node["u"]
             return Update(self.read(adapter), float(weight), self.read(numbers))
@@ -180,6 +205,17 @@ class _Reader:
         if "d" in node:
             return {key: self.read(item) for key, item in node["d"].items()}
         return [self.read(item) for item in node["l"]]
+
+
+def _num_low_rank(layout: Layout) -> int:
+    return sum(isinstance(part, LowRank) for part in layout.parts)
+
+
+def _at_ranks(layout: Layout, ranks: Any) -> Layout:
+    sound = isinstance(ranks, list) and all(type(rank) is int and 0 < rank < 2**20 for rank in ranks)
+    if not sound or len(ranks) != _num_low_rank(layout):
+        raise BadMessage("an adapter's ranks are no list of whole numbers, one for each layer")
+    return layout.with_ranks(ranks)
 
 
 def _checked_header(blob: bytes) -> dict[str, str]:
