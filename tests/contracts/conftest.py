@@ -124,6 +124,7 @@ class World:
     sizes: dict = field(default_factory=dict)
     devices: Devices = Devices()
     wave: int = 64
+    uplink: tuple = ()
     log: list = field(default_factory=list)
     events: list = field(default_factory=list)
 
@@ -137,7 +138,7 @@ class World:
         by_name, mode = {type(o).__name__: o for o in owners}, wish_mode_of(self.form)
         devices = self.devices.of(list(self.targets), self.seed)
         layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()})
-        house = House(header, layouts, Raw(), by_name, self.seed, mode)
+        house = House(header, layouts, Raw(), by_name, self.seed, mode, self.uplink)
         hosts = {}
         for client, target in self.targets.items():
             rows = {"target": torch.as_tensor(target).expand(self.sizes.get(client, 2), LAYOUT.size).contiguous()}
@@ -151,7 +152,7 @@ class World:
         facts = {c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None) for c, h in hosts.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave)
+        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, self.uplink)
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 

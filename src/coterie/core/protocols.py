@@ -174,6 +174,8 @@ class Aggregator(Protocol):
         linear: whether only sums of replies are read, so that it also works sealed.
         by_factors: whether it reads single factors, so that the same updates written with other factors come to
             something else.
+        rewrites: whether what it makes has other factors than those that came, so that numbers that somebody
+            remembers of single factors mean nothing in the next round.
         by_examples: whether clients count by their examples.
         asks: what it asks of clients beyond training both factors: ``factor`` (one of the two stays as it is),
             ``below`` (an adapter beside the one in training is active and frozen), ``slices`` (a smaller rank is the
@@ -186,6 +188,7 @@ class Aggregator(Protocol):
     mixed_ranks: ClassVar[bool]
     linear: ClassVar[bool]
     by_factors: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = False
     by_examples: ClassVar[bool] = True
     asks: ClassVar[str] = ""
     up: ClassVar[str] = "r * (m + n)"

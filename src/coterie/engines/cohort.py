@@ -15,6 +15,7 @@ from coterie.engines.memory import version_of
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
+from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
 from coterie.wire.meter import Meter, Passage
@@ -66,6 +67,7 @@ class Terms:
         courier: that carries the messages.
         layouts: that adapters on the wire may have.
         codec: how rows are written.
+        uplink: how clients write what they send back in training; empty is as everything.
         facts: of every client that is there.
         seed: of the run.
         quorum: smallest share of the asked clients that must answer.
@@ -85,6 +87,7 @@ class Terms:
     sealed: bool = False
     tell: Callable[..., None] = lambda event, **fields: None
     wave: int = WAVE
+    uplink: tuple[Codec, ...] = ()
 
 
 @dataclass
@@ -106,6 +109,7 @@ class RoundCohort:
     required: bool = True
     failed: Counter[str] = field(default_factory=Counter)
     cuts: dict[tuple[str, int], Adapter] = field(default_factory=dict)
+    received: dict[str, Adapter] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -184,8 +188,18 @@ class RoundCohort:
         value = value if rank is None else self._cut(value, rank)
         request = self._count("down", client, pack(header, value, self.terms.codec, known=self.terms.layouts))
         reply = self._count("up", client, await self.terms.courier.visit(client, request))
-        _, answer = unpack(reply, self.terms.layouts, self.terms.codec)
+        chain = Chain((self.terms.codec,))
+        if self.terms.uplink and self.purpose == "train":
+            chain = Chain(self.terms.uplink, [self._as_received(adapter) for adapter in adapters_in(value)])
+        _, answer = unpack(reply, self.terms.layouts, chain)
         return answer
+
+    def _as_received(self, adapter: Adapter) -> Adapter:
+        """An adapter as clients have it once it was written and read."""
+        if adapter.digest not in self.received:
+            chain = Chain((self.terms.codec,))
+            self.received[adapter.digest] = chain.read(chain.write(adapter), adapter.layout)
+        return self.received[adapter.digest]
 
     def _cut(self, value: Any, rank: int) -> Any:
         """A tree in which no adapter has a higher rank; the same adapter is cut once for all clients of a rank."""

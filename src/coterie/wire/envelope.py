@@ -24,8 +24,8 @@ from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.core.errors import UserError
 from coterie.core.update import Update
 from coterie.core.work import Task
+from coterie.wire.chain import Chain
 from coterie.wire.codec import Codec
-from coterie.wire.codecs.raw import Raw
 
 PROTOCOL = 2
 MAX_HEADER_BYTES = 4_000_000
@@ -73,7 +73,7 @@ class Header:
 
 
 def pack(
-    header: Header, tree: Any, codec: Codec | None = None, standalone: bool = False, known: Sequence[Layout] = ()
+    header: Header, tree: Any, codec: Codec | Chain | None = None, standalone: bool = False, known: Sequence[Layout] = ()
 ) -> bytes:
     """One message.
 
@@ -84,7 +84,7 @@ def pack(
         standalone: writes the layouts into it.
         known: layouts that the other end knows. An adapter that is the first of them at other ranks says its ranks.
     """
-    writer = _Writer(codec or Raw(), known)
+    writer = _Writer(_chain(codec), known)
     plain = writer.write(tree)
     layouts = {digest: layout.as_plain() for digest, layout in writer.layouts.items()} if standalone else {}
     body = hashlib.sha256()
@@ -94,7 +94,7 @@ def pack(
     return save(writer.tensors, metadata={"coterie": text})
 
 
-def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | None = None) -> tuple[Header, Any]:
+def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | Chain | None = None) -> tuple[Header, Any]:
     """Header and tree of a message.
 
     Args:
@@ -122,7 +122,7 @@ def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | None = No
         body.update(_raw_bytes(tensors[name]))
     if body.hexdigest()[:16] != wanted:
         raise BadMessage("a message's checksum is wrong: it was changed on the way")
-    reader = _Reader(tensors, known, codec or Raw())
+    reader = _Reader(tensors, known, _chain(codec))
     try:
         return header, reader.read(tree)
     except BadMessage:
@@ -137,8 +137,8 @@ def overhead_bytes(blob: bytes) -> int:
 
 
 class _Writer:
-    def __init__(self, codec: Codec, known: Sequence[Layout] = ()) -> None:
-        self.codec, self.known = codec, known
+    def __init__(self, chain: Chain, known: Sequence[Layout] = ()) -> None:
+        self.chain, self.known = chain, known
         self.tensors: dict[str, Tensor] = {}
         self.layouts: dict[str, Layout] = {}
 
@@ -148,7 +148,7 @@ class _Writer:
         if isinstance(value, Tensor):
             return {"t": self._add(value)}
         if isinstance(value, Adapter):
-            coded = {key: self._add(part) for key, part in self.codec.encode(value.row).items()}
+            coded = {key: self._add(part) for key, part in self.chain.write(value).items()}
             return {**self._layout(value.layout), "row": coded}
         if isinstance(value, Update):
             return {"u": [self.write(value.adapter), float(value.weight), self.write(dict(value.numbers))]}
@@ -180,8 +180,8 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, tensors: dict[str, Tensor], layouts: Mapping[str, Layout], codec: Codec) -> None:
-        self.tensors, self.layouts, self.codec = tensors, layouts, codec
+    def __init__(self, tensors: dict[str, Tensor], layouts: Mapping[str, Layout], chain: Chain) -> None:
+        self.tensors, self.layouts, self.chain = tensors, layouts, chain
 
     def read(self, node: Any) -> Any:
         if not isinstance(node, dict):
@@ -194,8 +194,7 @@ class _Reader:
             layout = self.layouts[node["a"]]
             if "ranks" in node:
                 layout = _at_ranks(layout, node["ranks"])
-            row = self.codec.decode({key: self.tensors[name] for key, name in node["row"].items()})
-            return Adapter(layout, row)
+            return self.chain.read({key: self.tensors[name] for key, name in node["row"].items()}, layout)
         if "u" in node:
             adapter, weight, numbers = node["u"]
             return Update(self.read(adapter), float(weight), self.read(numbers))
@@ -205,6 +204,10 @@ class _Reader:
         if "d" in node:
             return {key: self.read(item) for key, item in node["d"].items()}
         return [self.read(item) for item in node["l"]]
+
+
+def _chain(codec: Codec | Chain | None) -> Chain:
+    return codec if isinstance(codec, Chain) else Chain((codec,) if codec is not None else ())
 
 
 def _num_low_rank(layout: Layout) -> int:

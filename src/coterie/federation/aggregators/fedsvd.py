@@ -36,6 +36,7 @@ class FedSvd(Aggregator):
     exact: ClassVar[bool] = True
     mixed_ranks: ClassVar[bool] = False
     linear: ClassVar[bool] = True
+    rewrites: ClassVar[bool] = True
     by_factors: ClassVar[bool] = True
     asks: ClassVar[str] = "factor"
     up: ClassVar[str] = "r * m"

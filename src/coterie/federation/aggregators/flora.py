@@ -34,6 +34,7 @@ class Flora(Aggregator):
     exact: ClassVar[bool] = True
     mixed_ranks: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = True
     asks: ClassVar[str] = "below"
     down: ClassVar[str] = "r * (m + n) + min(t * K * r, m, n) * (m + n)"
 

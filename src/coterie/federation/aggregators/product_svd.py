@@ -29,6 +29,7 @@ class ProductSvd(Aggregator):
     exact: ClassVar[bool] = True
     mixed_ranks: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = True
 
     def init(self, adapter: Adapter) -> None:
         return None

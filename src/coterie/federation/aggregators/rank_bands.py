@@ -36,6 +36,7 @@ class RankBands(Aggregator):
     exact: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = True
 
     def init(self, adapter: Adapter) -> None:
         return None

@@ -39,6 +39,7 @@ class FedAvg:
     fit: Fit = Fit()
 
     gives: ClassVar[Collection[str]] = ("factor", "below", "slices")
+    one_adapter: ClassVar[bool] = True
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter, self.aggregator.init(adapter))
