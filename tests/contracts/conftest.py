@@ -125,13 +125,16 @@ class World:
     devices: Devices = Devices()
     wave: int = 64
     uplink: tuple = ()
+    over: float = 0.0
+    below_quorum: str = "stop"
     log: list = field(default_factory=list)
     events: list = field(default_factory=list)
 
     def loop(self):
         recipe = make_recipe({"rounds": self.rounds, "seed": self.seed}, "toy").model_copy(update={"form": self.form})
         pictures = recipe.pictures.model_copy(update={"prompts": ("a",), "hybrids": False})
-        cohort = recipe.cohort.model_copy(update={"share": self.share})
+        who = {"share": self.share, "over": self.over, "below_quorum": self.below_quorum}
+        cohort = recipe.cohort.model_copy(update=who)
         recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort, "changes": self.changes})
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
@@ -150,9 +153,12 @@ class World:
             theirs = {"rewishes": wishes_by_round(self.changes, client), "device": devices[client]}
             hosts[client] = SiteHost(Belongings(*about, **theirs), house)
         facts = {c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None) for c, h in hosts.items()}
+        times = {client: device.time(self.form.fit.steps) for client, device in devices.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, self.uplink)
+        terms = Terms(
+            header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, self.uplink, times
+        )
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 

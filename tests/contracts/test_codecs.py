@@ -88,7 +88,7 @@ def _tensors(codecs, trained, start):
 
 
 def test_the_numbers_of_an_adapter_take_what_the_codec_says(layout):
-    """algorithms 11: rows x columns + 2 a row; half a byte and 2 for each 32; k values and about a byte for each place."""
+    """algorithms 11: a byte and 2 a row; half a byte and 2 for each 32; k values and a byte for each place."""
     rows = sum(2 * part.rank for part in layout.parts if isinstance(part, LowRank)) + 1
     size = {name: sum(t.numpy().nbytes for t in _tensors(codecs, filled(layout, 2), filled(layout, 1)))
             for name, codecs in zip(NAMES, CHAINS, strict=True)}  # fmt: skip

@@ -92,8 +92,12 @@ class Killed(BaseException):
 KILLED = [
     i
     for i, (form, s) in enumerate(SETTINGS)
-    if i in range(1, 7) or form == "rooted" or (form, len(s)) == ("ifca", 1) or s.get("keeping") == "split"
-    or s.get("aggregator") in ("fedex", "flora") or "fedadam" in str(s)
+    if i in range(1, 7)
+    or form == "rooted"
+    or (form, len(s)) == ("ifca", 1)
+    or s.get("keeping") == "split"
+    or s.get("aggregator") in ("fedex", "flora")
+    or "fedadam" in str(s)
 ]
 
 

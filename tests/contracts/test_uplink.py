@@ -1,4 +1,4 @@
-"""What clients send back through a chain of codecs: the same bits after any kill, and the bytes that were handed over."""
+"""What clients send back through a chain of codecs: the same bits after any kill, the bytes handed over."""
 
 import itertools
 

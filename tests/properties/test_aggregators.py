@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties.rounds import SHAPES, Round, adapter, built, close, dense, layout
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
@@ -16,7 +17,6 @@ from coterie.federation.groupings import weights
 from coterie.federation.groupings.weights import product
 from coterie.federation.shelves import AGGREGATORS
 from coterie.runs.recipe import make_recipe
-from tests.properties.rounds import SHAPES, Round, adapter, built, close, dense, layout
 
 RULES = AGGREGATORS.names()
 FREE = [rule for rule in RULES if AGGREGATORS[rule].asks != "factor"]  # both factors are the clients' own

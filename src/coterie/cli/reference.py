@@ -26,8 +26,9 @@ WORDS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 def pages() -> Mapping[str, str]:
     """Every page by the name of its file."""
     from coterie.runs.recipe_page import recipe_page
+    from coterie.runs.rules_page import rules_page
 
-    return {"recipe.md": recipe_page(), "commands.md": commands_page()}
+    return {"recipe.md": recipe_page(), "commands.md": commands_page(), "rules.md": rules_page()}
 
 
 def commands_page() -> str:

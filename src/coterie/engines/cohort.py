@@ -15,6 +15,7 @@ from coterie.engines.memory import version_of
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
+from coterie.federation.sampling import first_to_answer
 from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
@@ -47,6 +48,12 @@ class ClientFailed(Exception):
     kind: ClassVar[str] = "error"
 
 
+class Surplus(ClientFailed):
+    """The client's answer came when there were enough."""
+
+    kind = "surplus"
+
+
 class QuorumLost(UserError):
     """Too few clients answered for the round to count."""
 
@@ -73,6 +80,7 @@ class Terms:
         quorum: smallest share of the asked clients that must answer.
         sealed: whether single replies stay closed to the form.
         tell: called with an event's name and its fields.
+        times: that clients take for a round, in units of a median client's; only who answers first depends on it.
         wave: clients that are asked at once; the next ones are asked when all of these have answered, so that what is
             in memory does not grow with a round's clients. It changes no number.
     """
@@ -88,13 +96,15 @@ class Terms:
     tell: Callable[..., None] = lambda event, **fields: None
     wave: int = WAVE
     uplink: tuple[Codec, ...] = ()
+    times: Mapping[ClientId, float] = field(default_factory=dict)
 
 
 @dataclass
 class RoundCohort:
     """Clients of one round and attempt; what it meters belongs to the attempt until the loop accepts it.
 
-    ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not.
+    ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not. ``enough`` says
+    by stratum how many answers to the first call are waited for, where more clients were asked.
     """
 
     clients: tuple[ClientId, ...]
@@ -110,6 +120,8 @@ class RoundCohort:
     failed: Counter[str] = field(default_factory=Counter)
     cuts: dict[tuple[str, int], Adapter] = field(default_factory=dict)
     received: dict[str, Adapter] = field(default_factory=dict)
+    enough: Mapping[str, int] = field(default_factory=dict)
+    strata: Mapping[ClientId, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -144,6 +156,7 @@ class RoundCohort:
         name = f"{type(owner).__name__}.{half.__name__}"
         sealed = self.terms.sealed and self.purpose == "train"
         sums = SumMap(part, sealed) if part is not None else None
+        waits = bool(self.enough) and not call  # until all are there, nobody knows who is first
         values: dict[str, Any] = {}
         failures: dict[str, str] = {}
         answered, order = [], sorted(inputs)
@@ -154,23 +167,27 @@ class RoundCohort:
             for client in wave:
                 answer = answers.pop(client)
                 if isinstance(answer, Exception):
-                    failures[client] = str(answer)
-                    kind = getattr(answer, "kind", ClientFailed.kind)
-                    self.failed[kind] += 1
-                    self.terms.tell(
-                        "client_failed", round=self.round, client=client, half=name, kind=kind, reason=str(answer)
-                    )
+                    failures[client] = self._failed(client, name, answer)
                     continue
                 answered.append(client)
-                if sums is None:
+                if sums is None or waits:
                     values[client] = answer
                 else:
                     sums.add(client, answer)
-        if self.required and inputs and len(answered) < max(1, self.terms.quorum * len(inputs)):
-            first = next(iter(failures.items()))
+        if waits:
+            first = first_to_answer(answered, self.enough, self.strata, self.terms.times, self.terms.seed, self.round)
+            for client in sorted(set(answered) - set(first)):
+                failures[client] = self._failed(client, name, Surplus("enough others had answered before it"))
+                del values[client]
+            answered = list(first)
+            for client in first if sums is not None else ():
+                sums.add(client, values[client])
+        asked = len(inputs) - self._spare(inputs) if waits else len(inputs)
+        if self.required and inputs and len(answered) < max(1, self.terms.quorum * asked):
+            who, why = next(iter(failures.items()))
             raise QuorumLost(
-                f"round {self.round}: {len(answered)} of {len(inputs)} clients answered, fewer than the quorum of "
-                f"{self.terms.quorum:.0%}; the first failure was {first[0]}: {first[1]}"
+                f"round {self.round}: {len(answered)} of {asked} clients answered, fewer than the quorum of "
+                f"{self.terms.quorum:.0%}; the first failure was {who}: {why}"
             )
         if self.purpose == "train":
             self.touched |= dict.fromkeys(answered, version_of(self.round, self.attempt))
@@ -178,6 +195,18 @@ class RoundCohort:
             sums.failures = failures
             return sums
         return ReplyMap(values, failures, sealed)
+
+    def _failed(self, client: ClientId, half: str, why: Exception) -> str:
+        """Notes that a client's answer is not there, and returns the reason."""
+        kind = getattr(why, "kind", ClientFailed.kind)
+        self.failed[kind] += 1
+        self.terms.tell("client_failed", round=self.round, client=client, half=half, kind=kind, reason=str(why))
+        return str(why)
+
+    def _spare(self, inputs: Mapping[ClientId, Any]) -> int:
+        """How many were asked beyond those that are enough."""
+        asked = Counter(self.strata.get(client, "") for client in inputs)
+        return sum(max(0, asked[name] - count) for name, count in self.enough.items())
 
     async def _exchange(self, client: ClientId, half: str, call: int, value: Any) -> Any:
         header = replace(

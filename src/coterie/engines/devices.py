@@ -6,6 +6,7 @@ one that takes fewer steps sends what it has. Every draw has its own seed, so th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -68,6 +69,13 @@ class Device:
             needed = self.pace * own / steps
             raise Straggler(f"too late: it needs {needed:.2f} times a median client's round, allowed {self.deadline:g}")
         return min(own, max(1, most))
+
+    def time(self, steps: int) -> float:
+        """How long it takes for a round of so many steps, in units of a median client's; for ever if it is dropped."""
+        try:
+            return self.pace * self.steps(steps) / max(1, steps)
+        except Straggler:
+            return math.inf
 
     def is_away(self, run_seed: int, round: int, client: str) -> bool:
         """Whether the client does not answer in a round, however often it is asked there."""

@@ -30,7 +30,6 @@ from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
 
-
 LEFT = "left over by codecs"  # a name in a site's memory that no half uses
 
 

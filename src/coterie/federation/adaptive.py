@@ -15,7 +15,9 @@ from coterie.core.protocols import ServerOptimiser
 
 @dataclass(frozen=True)
 class Adaptive(ServerOptimiser):
-    """``m <- b1 m + (1 - b1) Delta``, ``theta <- theta + rate m / (sqrt(v) + tau)``; no bias correction, ``v_0 = tau^2``.
+    """``m <- b1 m + (1 - b1) Delta``, ``theta <- theta + rate m / (sqrt(v) + tau)``, not corrected for its beginning.
+
+    ``v_0 = tau^2``.
 
     Attributes:
         rate: of the server: about how far a number moves in a round.

@@ -41,7 +41,7 @@ ASKS = {
 
 
 def require_what_rule_asks(form: Any, where: str) -> None:
-    """A rule that asks more of clients than to train works in forms that pass that on, beside keepings that bear it."""
+    """A rule that asks more of clients than to train works where a form passes that on and a keeping bears it."""
     rule = getattr(form, "aggregator", None)
     if rule is None:
         return
@@ -58,8 +58,8 @@ def require_what_rule_asks(form: Any, where: str) -> None:
         )
     if rule.asks == "below" and keeping is not None and shelf_name(keeping) not in ("none", "stacked"):
         raise UserError(
-            f"{mine} changes what lies below adapters, which form.keeping {shelf_name(keeping)} trains on from round to "
-            "round: use none or stacked"
+            f"{mine} changes what lies below adapters, which form.keeping {shelf_name(keeping)} trains on from round "
+            "to round: use none or stacked"
         )
     server = getattr(rule, "server", None)
     if server is not None and server.remembers and interaction is not None and shelf_name(interaction) != "none":

@@ -26,7 +26,9 @@ def require_bearable_codecs(recipe: Any, where: str) -> None:
     if "top_k" in names and "delta" not in names[: names.index("top_k")]:
         raise UserError(f"{where}: uplink: top_k leaves most of an adapter out; put delta before it")
     if "low_rank" in names[1:]:
-        raise UserError(f"{where}: uplink: low_rank reads whole adapters, not what {names[0]} makes of them; put it first")
+        raise UserError(
+            f"{where}: uplink: low_rank reads whole adapters, not what {names[0]} makes of them; put it first"
+        )
     if "low_rank" in names and {"delta", "top_k"} & set(names):
         raise UserError(f"{where}: uplink: low_rank writes other factors than were received; leave delta and top_k out")
     _require_bearable_by_rule(recipe.form, recipe.uplink, where)

@@ -80,11 +80,16 @@ class Rounds(Settings):
     Attributes:
         share: of the clients asked in each round; every cluster is asked.
         quorum: smallest share of the asked clients that must answer.
+        over: how many more are asked than that share: at 0.3 there are 1.3 times as many, and the first that answer
+            count, as many as the share is. Who is fast counts more often.
+        below_quorum: with fewer answers the run ``stop``s, or the round is ``skip``ped and changes nothing.
         sealed: the server reads only sums of replies; refused by rules that need single ones.
     """
 
     share: float = Field(1.0, gt=0, le=1)
     quorum: float = Field(0.5, ge=0, le=1)
+    over: float = Field(0.0, ge=0)
+    below_quorum: Literal["stop", "skip"] = "stop"
     sealed: bool = False
 
 

@@ -363,6 +363,7 @@ def terms_of(
         seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
         wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends
         uplink=recipe.uplink,
+        times={c: d.time(recipe.form.fit.steps) for c, d in recipe.devices.of(list(facts), recipe.seed).items()},
     )  # fmt: skip
 
 

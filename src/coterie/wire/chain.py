@@ -100,7 +100,10 @@ class Chain:
         """What an adapter of a layout may be near to: references of that layout, or one factor of each."""
         whole = [one for one in self.references if one.layout == layout]
         return whole or [
-            only(one, factor) for one in self.references for factor in FACTORS if layout_of(one.layout, factor) == layout
+            only(one, factor)
+            for one in self.references
+            for factor in FACTORS
+            if layout_of(one.layout, factor) == layout
         ]
 
 

@@ -1,8 +1,8 @@
 """Messages: a tree of tensors and plain values as one safetensors blob with a versioned header. Never a pickle.
 
 A tree is made of dictionaries with string keys, lists, strings, numbers, booleans, None, tensors, and the core values
-``Adapter``, ``Update`` and ``Task``. Adapters name their layout by digest: both ends know the layouts of a run. Files that must
-stand alone (memories, checkpoints) carry the layouts with them.
+``Adapter``, ``Update`` and ``Task``. Adapters name their layout by digest: both ends know the layouts of a run. Files
+that must stand alone (memories, checkpoints) carry the layouts with them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,11 @@ class Header:
 
 
 def pack(
-    header: Header, tree: Any, codec: Codec | Chain | None = None, standalone: bool = False, known: Sequence[Layout] = ()
+    header: Header,
+    tree: Any,
+    codec: Codec | Chain | None = None,
+    standalone: bool = False,
+    known: Sequence[Layout] = (),
 ) -> bytes:
     """One message.
 
@@ -160,16 +164,17 @@ class _Writer:
             return {"d": {key: self.write(item) for key, item in value.items()}}
         if isinstance(value, (list, tuple)):
             return {"l": [self.write(item) for item in value]}
-        raise TypeError(f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter, Update and Task")
+        raise TypeError(
+            f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter, Update and Task"
+        )
 
     def _layout(self, layout: Layout) -> dict[str, Any]:
         """What says a layout: its digest, or that of the one it has other ranks than."""
         if self.known and layout not in self.known:
             ranks = [part.rank for part in layout.parts if isinstance(part, LowRank)]
             first = self.known[0]
-            if len(layout.parts) == len(first.parts) and len(ranks) == _num_low_rank(first):
-                if first.with_ranks(ranks) == layout:
-                    return {"a": first.digest, "ranks": ranks}
+            if len(ranks) == _num_low_rank(first) and first.with_ranks(ranks) == layout:
+                return {"a": first.digest, "ranks": ranks}
         self.layouts[layout.digest] = layout
         return {"a": layout.digest}
 

@@ -54,7 +54,10 @@ def test_the_first_step_moves_it_as_whole_training_does(bank, examples, factor):
 
 def test_company_changes_no_bit(bank, examples):
     start, data = begin(bank), examples(bank.backbone, 4)
-    jobs = [FitJob(c, start, Fit(**SETTINGS, train=train), data, 7) for c, train in zip("xyz", ("a", "both", "b"), strict=True)]
+    jobs = [
+        FitJob(c, start, Fit(**SETTINGS, train=train), data, 7)
+        for c, train in zip("xyz", ("a", "both", "b"), strict=True)
+    ]
     together = fit(bank, jobs)
     for job, got in zip(jobs, together, strict=True):
         assert torch.equal(fit(bank, [job])[0].adapter.row, got.adapter.row)

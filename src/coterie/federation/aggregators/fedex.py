@@ -1,4 +1,4 @@
-"""FedEx-LoRA: Singhal, Ponkshe and Vepakomma, ACL 2025, arXiv:2410.09432. Averaged factors, and what they lack below."""
+"""FedEx-LoRA: Singhal, Ponkshe and Vepakomma, ACL 2025, arXiv:2410.09432. Averaged factors, their residual below."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from coterie.federation.shelves import AGGREGATORS
 @AGGREGATORS.register("fedex")
 @dataclass(frozen=True)
 class FedEx(Aggregator):
-    """Clients train the mean of the factors; the residual ``sum_k w_k b_k a_k - b a`` goes below, where all rounds add up.
+    """Clients train the mean of the factors; the residual ``sum_k w_k b_k a_k - b a`` goes below, round upon round.
 
     Exact. In the paper it is added to the frozen weights. Here these stay as they are and the residual is an adapter
     that is active beside, sent whole in every round, so that a client that was away has all of it too. What is served

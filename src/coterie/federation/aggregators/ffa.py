@@ -1,4 +1,4 @@
-"""FFA-LoRA: Sun, Li, Li and Ding, ICLR 2024, arXiv:2403.12313. Factors ``a`` are frozen and common, ``b`` is averaged."""
+"""FFA-LoRA: Sun, Li, Li and Ding, ICLR 2024, arXiv:2403.12313. ``a`` is frozen and common, ``b`` averaged."""
 
 from __future__ import annotations
 

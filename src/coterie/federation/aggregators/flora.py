@@ -19,7 +19,7 @@ from coterie.federation.shelves import AGGREGATORS
 @AGGREGATORS.register("flora")
 @dataclass(frozen=True)
 class Flora(Aggregator):
-    """``[w_1 b_1 ... w_K b_K] [a_1; ...; a_K]`` is the exact mean at any ranks; it goes below, and training begins anew.
+    """``[w_1 b_1 ... w_K b_K] [a_1; ...; a_K]`` is the exact mean at any ranks. It goes below; training begins anew.
 
     In the paper clients add the stack to their weights. Here these stay as they are and the sum of all rounds' stacks
     is an adapter that is active beside, which is sent whole in every round. Its rank grows up to a layer's own size.
