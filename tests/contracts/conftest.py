@@ -140,7 +140,8 @@ class World:
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
         by_name, mode = {type(o).__name__: o for o in owners}, wish_mode_of(self.form)
         devices = self.devices.of(list(self.targets), self.seed)
-        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()})
+        rule = getattr(self.form, "aggregator", None)
+        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()}, rule)
         house = House(header, layouts, Raw(), by_name, self.seed, mode, self.uplink)
         hosts = {}
         for client, target in self.targets.items():

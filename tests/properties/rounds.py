@@ -50,16 +50,24 @@ class Round:
     def __init__(self, rule, current, trained, weights, state=None, ids=None):
         made = built(rule) if isinstance(rule, str) else rule
         before = made.init(current) if state is None else state
-        self.values, self.effects = {}, []
+        self.values, self.effects, kept = {}, [], []
         for k, (adapter, weight) in enumerate(zip(trained, weights, strict=True)):
             task = made.task(before, current, adapter.layout.parts[0].rank)
             if task.train == "b":
                 adapter = crossed(a_of=task.start, b_of=adapter)
             if task.train == "a":
                 adapter = crossed(a_of=adapter, b_of=task.start)
+            kept.append(adapter)
             below = [0.0] * len(SHAPES) if task.beside is None else dense(task.beside)
             self.effects.append([x + y for x, y in zip(dense(adapter), below, strict=True)])
             self.values[f"c{k:02d}" if ids is None else ids[k]] = Update(made.report(adapter, task), weight)
-        self.state, self.adapter, self.numbers = made.apply(before, current, ReplyMap(self.values, {}))
+        self.sent = [update.adapter.layout.size for update in self.values.values()]
+        self.asked, question = made.question(before, ReplyMap(self.values, {}))
+        self.question = question
+        if question is not None:
+            for (client, first), adapter in zip(list(self.values.items()), kept, strict=True):
+                self.values[client] = Update(made.answer(adapter, question), first.weight)
+            self.sent = [n + u.adapter.layout.size for n, u in zip(self.sent, self.values.values(), strict=True)]
+        self.state, self.adapter, self.numbers = made.apply(self.asked, current, ReplyMap(self.values, {}))
         self.served = made.served(self.state, self.adapter)
         self.tasks = [made.task(before, current, a.layout.parts[0].rank) for a in trained]

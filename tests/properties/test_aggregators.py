@@ -146,7 +146,7 @@ def test_a_linear_rule_needs_no_single_reply(rule):
         if isinstance(some, SumMap):
             for client, update in played.values.items():
                 some.add(client, update)
-        state, adapter_, _ = made.apply(made.init(current), current, some)
+        state, adapter_, _ = made.apply(played.asked, current, some)
         assert torch.equal(made.served(state, adapter_).row, played.served.row)
 
 
@@ -167,10 +167,11 @@ def test_what_travels_is_as_large_as_the_rule_says(rule):
     for before in range(3):
         trained = [adapter(10 * before + k) for k in range(3)]
         played = Round(rule, current, trained, [1.0, 2.0, 3.0], state)
-        task, sent = played.tasks[0], played.values["c00"].adapter
+        task = played.tasks[0]
         down = task.start.layout.size + (task.beside.layout.size if task.beside is not None else 0)
-        about = {"r": 3, "K": 3, "t": before, "min": min}
-        for formula, size in ((made.up, sent.layout.size), (made.down, down)):
+        down += played.question.layout.size if played.question is not None else 0
+        about = {"r": 3, "K": 3, "t": before, "min": min, "q": getattr(made, "width", 0)}
+        for formula, size in ((made.up, played.sent[0]), (made.down, down)):
             wanted = sum(eval(formula, {**about, "m": m, "n": n}) for _, m, n in SHAPES)
             assert size == wanted, (formula, before)
         state, current = played.state, played.adapter
@@ -342,3 +343,59 @@ def test_many_inner_products_at_once_are_those_one_by_one(ranks, seed):
             patch.setattr(weights, "BLOCK", block)
             found = torch.from_numpy(weights.products(changes))
         assert torch.allclose(found, torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(0, 20))
+def test_a_sketch_misses_what_it_is_too_narrow_for(seed):
+    """algorithms 10.11: exact once the sketch is as wide as the rank of the mean, worse the narrower it is."""
+    trained, current = [adapter(seed + k, 2) for k in range(2)], adapter(90, 5)
+    errors = []
+    for width in (1, 3, 4):
+        played = Round(built("fedask", width=width), current, trained, [1.0, 1.0])
+        wanted = mean_effect(played, [1.0, 1.0])
+        errors.append(float((dense(played.served)[0] - wanted[0]).norm() / wanted[0].norm()))
+    assert errors[2] < 1e-5 < errors[1] < errors[0]
+
+
+@given(st.integers(0, 20))
+def test_lora_fair_is_nearer_to_the_mean_of_products_than_the_mean_of_factors(seed):
+    trained, weights = [adapter(seed + k) for k in range(3)], [1.0, 2.0, 3.0]
+    gaps = []
+    for rule in ("mean", "lora_fair"):
+        played = Round(rule, adapter(90), trained, weights)
+        wanted = mean_effect(played, weights)
+        gaps.append(sum(float((x - y).norm()) ** 2 for x, y in zip(dense(played.served), wanted, strict=True)))
+    assert gaps[1] < gaps[0]
+
+
+def test_hetlora_fills_up_with_zeros_and_weighs_by_size():
+    one, other = adapter(1, 1), adapter(2, 3)
+    got = Round("hetlora", adapter(9, 3), [one, other], [5.0, 1.0]).adapter
+    norms = [sum(float(x.norm()) ** 2 for x in dense(a)) ** 0.5 for a in (one, other)]
+    shares = [norm / sum(norms) for norm in norms]
+    (b1, _), (b2, a2), (b, a) = one.factors(0), other.factors(0), got.factors(0)
+    assert torch.allclose(b[:, :1], shares[0] * b1 + shares[1] * b2[:, :1], atol=1e-6)
+    assert torch.allclose(a[1:], shares[1] * a2[1:], atol=1e-6)
+    task = built("hetlora").task(None, other, 2)
+    assert torch.equal(task.start.factors(0)[0], other.factors(0)[0][:, :2])
+
+
+@given(st.integers(0, 10))
+def test_a_bound_on_what_lies_below_is_kept_and_what_it_left_out_is_told(seed):
+    trained, current = [adapter(seed + k) for k in range(4)], adapter(90)
+    for rule in ("fedex", "flora"):
+        played = Round(built(rule, rank=2), current, trained, [1.0] * 4)
+        assert all(part.rank <= 2 for part in played.state["below"].layout.parts)
+        assert 0 < played.numbers["aggregate/discarded_energy"] < 1
+        whole = Round(rule, current, trained, [1.0] * 4)
+        assert whole.numbers["aggregate/discarded_energy"] == pytest.approx(0, abs=1e-12)
+
+
+@given(st.integers(0, 10))
+def test_rows_of_a_are_orthonormal_after_fedsvd_and_the_update_is_that_of_ffa(seed):
+    trained, current = [adapter(seed + k) for k in range(3)], adapter(90)
+    got, plain = (Round(rule, current, trained, [1.0, 2.0, 3.0]).adapter for rule in ("fedsvd", "ffa"))
+    close(got, plain, 1e-5)
+    for index in range(len(SHAPES)):
+        a = got.factors(index)[1]
+        assert torch.allclose(a @ a.T, torch.eye(3), atol=1e-5)

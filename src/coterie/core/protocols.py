@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coterie.core.adapter import Adapter
+from coterie.core.adapter import Adapter, Layout
 from coterie.core.update import Update
 from coterie.core.work import Fit, Fitted, Task
 
@@ -206,6 +206,18 @@ class Aggregator(Protocol):
     def report(self, trained: Adapter, task: Task) -> Adapter:
         """What of the trained adapter is sent, at the client."""
         return trained
+
+    def question(self, state: Any, replies: Replies) -> tuple[Any, Any]:
+        """The next state, and what those who replied are asked once more, or None; ``apply`` then gets the answers."""
+        return state, None
+
+    def answer(self, trained: Adapter, question: Any) -> Adapter:
+        """The answer to that, at the client."""
+        return trained
+
+    def layouts(self, layout: Layout) -> tuple[Layout, ...]:
+        """Of what is sent, where those of a run and of one factor are not all."""
+        return ()
 
     def served(self, state: Any, current: Adapter) -> Adapter:
         """All that is active when somebody draws."""

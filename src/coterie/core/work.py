@@ -19,11 +19,13 @@ class Task:
         start: where it begins.
         train: ``both`` factors, or ``a`` or ``b`` alone, the other one as it is.
         beside: an adapter that is active and frozen meanwhile, at whatever rank it has.
+        draw: seed of what all clients of the round are to draw alike, where a rule has such a thing.
     """
 
     start: Adapter
     train: str = "both"
     beside: Adapter | None = None
+    draw: int = 0
 
     @property
     def below(self) -> Task:

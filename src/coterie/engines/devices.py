@@ -18,6 +18,7 @@ from pydantic import BeforeValidator
 from coterie.core.adapter import Layout, together
 from coterie.core.errors import UserError, nearest
 from coterie.core.factors import FACTORS, layout_of
+from coterie.core.protocols import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import Problems, ShelfProblem
 from coterie.engines.cohort import ClientFailed
@@ -155,13 +156,15 @@ class Devices:
         return float(np.exp(self.spread * rng.standard_normal()))
 
 
-def layouts_for(layout: Layout, ranks: Iterable[int]) -> tuple[Layout, ...]:
+def layouts_for(layout: Layout, ranks: Iterable[int], rule: Aggregator | None = None) -> tuple[Layout, ...]:
     """All layouts that adapters on the wire may have: a run's own first, two such side by side, smaller ranks, one
-    factor of each.
+    factor of each, and what a rule sends besides.
     """
     own = [layout, *(layout.with_rank(rank) for rank in sorted(set(ranks)) if rank)]
     single = [layout_of(one, factor) for one in own for factor in FACTORS]
-    return tuple(dict.fromkeys([layout, together(layout, layout), *own, *single]))
+    return tuple(
+        dict.fromkeys([layout, together(layout, layout), *own, *single, *(rule.layouts(layout) if rule else ())])
+    )
 
 
 def _dealt(key: str, given: Any, clients: Sequence[str], usual: Any) -> dict[str, Any]:

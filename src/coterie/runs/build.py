@@ -264,7 +264,8 @@ def assemble(
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
     mode, by_name = wish_mode_of(recipe.form), {type(o).__name__: o for o in owners}
     devices = recipe.devices.of(list(people.clients), recipe.seed)
-    layouts = layouts_for(layout, {device.rank for device in devices.values()})
+    rule = getattr(recipe.form, "aggregator", None)
+    layouts = layouts_for(layout, {device.rank for device in devices.values()}, rule)
     house = House(header, layouts, recipe.codec, by_name, recipe.seed, mode, recipe.uplink)
     of_styles: dict[tuple[str, str], Rows | Shaped] = {}
     hosts = {

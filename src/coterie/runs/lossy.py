@@ -38,6 +38,11 @@ def _require_bearable_by_rule(form: Any, codecs: Any, where: str) -> None:
     rule = getattr(form, "aggregator", None)
     for codec in codecs:
         name = shelf_name(codec)
+        if rule is not None and rule.asks == "answer" and codec.up_only:
+            raise UserError(
+                f"{where}: uplink: form.aggregator {shelf_name(rule)} sends no adapters that {name} could be used on; "
+                "use int8 or int4"
+            )
         if rule is not None and codec.rewrites and rule.by_factors:
             raise UserError(
                 f"{where}: uplink: {name} writes adapters with other factors, and form.aggregator {shelf_name(rule)} "

@@ -44,8 +44,9 @@ OPTIMISER_HEAD = """
 CODEC_HEAD = """
 ## Codecs
 
-Each row is a message that was written and read: a first training of {layers} layers at rank {rank}, {numbers:,} numbers,
-most changes small, a few large, each component half as large as the one before. It is made up, always the same.
+Each row is a message that was written and read: a first training of {layers} layers at rank {rank}, {numbers:,}
+numbers, most changes small, a few large, each component half as large as the one before. It is made up and always the
+same.
 `bytes` is the whole message, `a number` what each number takes of it. `error` is that of what adapters do,
 `|decoded - trained| / |trained - received|`: 1 is as if nothing had been sent. What error feedback brings in later
 rounds is not in it.

@@ -38,7 +38,7 @@ class FedAvg:
     keeping: Annotated[Keeping, KEEPINGS] = Nothing()
     fit: Fit = Fit()
 
-    gives: ClassVar[Collection[str]] = ("factor", "below", "slices")
+    gives: ClassVar[Collection[str]] = ("factor", "below", "slices", "answer")
     one_adapter: ClassVar[bool] = True
 
     async def init(self, adapter: Adapter) -> State:
@@ -51,14 +51,23 @@ class FedAvg:
         part = (lambda client, update: "global") if self.aggregator.linear else None
         tasks = {c: self.aggregator.task(state.agg, state.w, fact.rank) for c, fact in cohort.facts.items()}
         replies = await cohort.map(self.client_update, tasks, part)
-        agg, w, numbers = self.aggregator.apply(state.agg, state.w, replies)
+        agg, question = self.aggregator.question(state.agg, replies)
+        if question is not None:
+            replies = await cohort.map(self.client_answer, dict.fromkeys(replies, question), part)
+        agg, w, numbers = self.aggregator.apply(agg, state.w, replies)
         return State(w, agg, numbers)
 
     async def client_update(self, site: Site, task: Task) -> Update:  # at each client
         got = await site.fit(self.keeping.begin(site, task.start), self.fit.of(task))
         await self.keeping.after_round(site, task.start, self.fit.of(task.below))
-        shared = self.aggregator.report(self.keeping.share(site, got.adapter), task)
-        return Update(shared, weight=got.num_examples, numbers=got.numbers)
+        shared = self.keeping.share(site, got.adapter)
+        if self.aggregator.asks == "answer":
+            site.memory["shared"] = shared
+        return Update(self.aggregator.report(shared, task), weight=got.num_examples, numbers=got.numbers)
+
+    async def client_answer(self, site: Site, question: Any) -> Update:  # at each client, where a rule asks once more
+        shared = site.memory.pop("shared")
+        return Update(self.aggregator.answer(shared, question), weight=site.num_examples)
 
     def serve(self, state: State, client: ClientId) -> Adapter:  # what is sent for keeping
         return self.aggregator.served(state.agg, state.w)
