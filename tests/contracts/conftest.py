@@ -71,7 +71,7 @@ def toy_work(kind, works, log=None):
                 pull = rows["target"].mean(0) - below - row
                 if fit.mu and fit.anchor is not None:
                     pull = pull + fit.mu * (effect(fit.anchor) - row)
-                pull = pull if fit.train == "both" else pull * MASKS[fit.train]
+                pull = pull if fit.train is None else pull * MASKS[fit.train]
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
             answers.append(
                 Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})

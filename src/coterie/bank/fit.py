@@ -107,7 +107,7 @@ def _fit_chunk(
         for k, job in enumerate(jobs)
         if job.fit.mu and job.fit.anchor is not None
     }
-    trained = {k: bank.factor(job.fit.train) for k, job in enumerate(jobs) if job.fit.train != "both"}
+    trained = {k: bank.factor(job.fit.train) for k, job in enumerate(jobs) if job.fit.train is not None}
     begun = {k: bank.master[k].clone() for k in trained}
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]

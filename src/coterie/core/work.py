@@ -48,7 +48,7 @@ class Fit:
         mu: strength of the pull toward the anchor, ``mu / 2 * |row - anchor|^2`` (FedProx, Ditto).
         anchor: set by a form, never in a recipe.
         beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
-        train: ``both`` factors, or ``a`` or ``b`` alone; set by an aggregator.
+        train: the factor, ``a`` or ``b``, that alone is trained; set by an aggregator.
     """
 
     __pydantic_config__: ClassVar[Any] = {"arbitrary_types_allowed": True, "extra": "forbid"}
@@ -63,7 +63,7 @@ class Fit:
     mu: Annotated[float, Ge(0)] = 0.0
     anchor: Adapter | None = field(default=None, repr=False)
     beside: Adapter | None = field(default=None, repr=False)
-    train: str = field(default="both", repr=False)
+    train: str | None = field(default=None, repr=False)
 
     def toward(self, anchor: Adapter, mu: float) -> Fit:
         """The same training, pulled toward an adapter."""
@@ -75,7 +75,7 @@ class Fit:
 
     def of(self, task: Task) -> Fit:
         """The same training, of what a task says."""
-        return replace(self, train=task.train, beside=task.beside)
+        return replace(self, train=None if task.train == "both" else task.train, beside=task.beside)
 
 
 @dataclass(frozen=True)

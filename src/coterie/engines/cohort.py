@@ -180,8 +180,9 @@ class RoundCohort:
                 failures[client] = self._failed(client, name, Surplus("enough others had answered before it"))
                 del values[client]
             answered = list(first)
-            for client in first if sums is not None else ():
-                sums.add(client, values[client])
+            if sums is not None:
+                for client in first:
+                    sums.add(client, values[client])
         asked = len(inputs) - self._spare(inputs) if waits else len(inputs)
         if self.required and inputs and len(answered) < max(1, self.terms.quorum * asked):
             who, why = next(iter(failures.items()))
