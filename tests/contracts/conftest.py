@@ -73,6 +73,11 @@ def toy_work(kind, works, log=None):
                     pull = pull + fit.mu * (effect(fit.anchor) - row)
                 pull = pull if fit.train is None else pull * MASKS[fit.train]
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
+            if fit.within is not None:
+                within = Adapter(LAYOUT, row)
+                spans = [fit.within.dense(i) for i in range(len(LAYOUT.parts))]
+                kept = [(x.T @ (x @ within.factors(i)[0]), within.factors(i)[1]) for i, x in enumerate(spans)]
+                row = build(LAYOUT, kept).row
             answers.append(
                 Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})
             )
@@ -188,7 +193,7 @@ class Lossy(InProcess):
     async def visit(self, client, request):
         from coterie.wire.envelope import unpack
 
-        header, _ = unpack(request, WIRE)
+        header, _ = unpack(request, self.hosts[client].house.layouts)
         if header.purpose == "train" and (client, header.round) in self.absent:
             raise ClientFailed("switched off")
         reply = await super().visit(client, request)

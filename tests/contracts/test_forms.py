@@ -35,6 +35,7 @@ SETTINGS = [
     ("ifca", {"clusters": 2, "aggregator": "product_svd", "keeping": "ditto"}),
     ("fedavg", {"aggregator": "fedex", "keeping": "stacked"}),
     ("fedavg", {"aggregator": "flora"}),
+    ("fedavg", {"aggregator": "fed_sb"}),
     ("fedavg", {"aggregator": "fedask", "keeping": "ditto"}),
     ("fedavg", {"aggregator": {"name": "rolora", "server": "fedadam"}, "keeping": "ditto"}),
     ("clustered", {"grouping": "oracle", "aggregator": {"name": "ffa", "server": "fedavgm"}}),
@@ -97,7 +98,7 @@ KILLED = [
     or form == "rooted"
     or (form, len(s)) == ("ifca", 1)
     or s.get("keeping") == "split"
-    or s.get("aggregator") in ("fedex", "flora", "fedask")
+    or s.get("aggregator") in ("fedex", "flora", "fedask", "fed_sb")
     or "fedadam" in str(s)
 ]
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from coterie.core.adapter import Adapter, Layout, LowRank, crossed
+from coterie.core.adapter import Adapter, Layout, LowRank, build, crossed
 from coterie.core.update import Update
 from coterie.engines.replies import ReplyMap
 from coterie.federation.shelves import AGGREGATORS
@@ -55,6 +55,12 @@ class Round:
             task = made.task(before, current, adapter.layout.parts[0].rank)
             if task.train == "b":
                 adapter = crossed(a_of=task.start, b_of=adapter)
+            if task.within is not None:
+                pieces = []
+                for index in range(len(SHAPES)):
+                    (b, a), base = adapter.factors(index), task.within.dense(index)
+                    pieces.append((base.T @ (base @ b), a))
+                adapter = build(adapter.layout, pieces)
             if task.train == "a":
                 adapter = crossed(a_of=adapter, b_of=task.start)
             kept.append(adapter)

@@ -169,6 +169,7 @@ def test_what_travels_is_as_large_as_the_rule_says(rule):
         played = Round(rule, current, trained, [1.0, 2.0, 3.0], state)
         task = played.tasks[0]
         down = task.start.layout.size + (task.beside.layout.size if task.beside is not None else 0)
+        down += task.within.layout.size if task.within is not None else 0
         down += played.question.layout.size if played.question is not None else 0
         about = {"r": 3, "K": 3, "t": before, "min": min, "q": getattr(made, "width", 0)}
         for formula, size in ((made.up, played.sent[0]), (made.down, down)):

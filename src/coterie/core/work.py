@@ -19,6 +19,7 @@ class Task:
         start: where it begins.
         train: ``both`` factors, or ``a`` or ``b`` alone, the other one as it is.
         beside: an adapter that is active and frozen meanwhile, at whatever rank it has.
+        within: one factor ``b`` whose span the trained one stays in, what leads from one to the other being trained.
         draw: seed of what all clients of the round are to draw alike, where a rule has such a thing.
     """
 
@@ -26,6 +27,7 @@ class Task:
     train: str = "both"
     beside: Adapter | None = None
     draw: int = 0
+    within: Adapter | None = None
 
     @property
     def below(self) -> Task:
@@ -49,6 +51,7 @@ class Fit:
         anchor: set by a form, never in a recipe.
         beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
         train: the factor, ``a`` or ``b``, that alone is trained; set by an aggregator.
+        within: a ``b`` in whose span the trained one stays, see ``coterie.bank.core``; set by an aggregator.
     """
 
     __pydantic_config__: ClassVar[Any] = {"arbitrary_types_allowed": True, "extra": "forbid"}
@@ -64,6 +67,7 @@ class Fit:
     anchor: Adapter | None = field(default=None, repr=False)
     beside: Adapter | None = field(default=None, repr=False)
     train: str | None = field(default=None, repr=False)
+    within: Adapter | None = field(default=None, repr=False)
 
     def toward(self, anchor: Adapter, mu: float) -> Fit:
         """The same training, pulled toward an adapter."""
@@ -75,7 +79,8 @@ class Fit:
 
     def of(self, task: Task) -> Fit:
         """The same training, of what a task says."""
-        return replace(self, train=None if task.train == "both" else task.train, beside=task.beside)
+        train = None if task.train == "both" else task.train
+        return replace(self, train=train, beside=task.beside, within=task.within)
 
 
 @dataclass(frozen=True)

@@ -161,10 +161,9 @@ def layouts_for(layout: Layout, ranks: Iterable[int], rule: Aggregator | None = 
     factor of each, and what a rule sends besides.
     """
     own = [layout, *(layout.with_rank(rank) for rank in sorted(set(ranks)) if rank)]
+    besides = [more for one in own for more in rule.layouts(one)] if rule else []
     single = [layout_of(one, factor) for one in own for factor in FACTORS]
-    return tuple(
-        dict.fromkeys([layout, together(layout, layout), *own, *single, *(rule.layouts(layout) if rule else ())])
-    )
+    return tuple(dict.fromkeys([layout, together(layout, layout), *own, *single, *besides]))
 
 
 def _dealt(key: str, given: Any, clients: Sequence[str], usual: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coterie.core.errors import UserError
+from coterie.core.protocols import Aggregator
 from coterie.core.shelf import shelf_name
 
 
@@ -38,7 +39,7 @@ def _require_bearable_by_rule(form: Any, codecs: Any, where: str) -> None:
     rule = getattr(form, "aggregator", None)
     for codec in codecs:
         name = shelf_name(codec)
-        if rule is not None and rule.asks == "answer" and codec.up_only:
+        if rule is not None and codec.up_only and type(rule).layouts is not Aggregator.layouts:
             raise UserError(
                 f"{where}: uplink: form.aggregator {shelf_name(rule)} sends no adapters that {name} could be used on; "
                 "use int8 or int4"

@@ -157,7 +157,15 @@ class _Writer:
         if isinstance(value, Update):
             return {"u": [self.write(value.adapter), float(value.weight), self.write(dict(value.numbers))]}
         if isinstance(value, Task):
-            return {"k": [self.write(value.start), value.train, self.write(value.beside), value.draw]}
+            return {
+                "k": [
+                    self.write(value.start),
+                    value.train,
+                    self.write(value.beside),
+                    value.draw,
+                    self.write(value.within),
+                ]
+            }
         if isinstance(value, Mapping):
             if not all(isinstance(key, str) for key in value):
                 raise TypeError("keys of a tree are strings")
@@ -204,8 +212,8 @@ class _Reader:
             adapter, weight, numbers = node["u"]
             return Update(self.read(adapter), float(weight), self.read(numbers))
         if "k" in node:
-            start, train, beside, draw = node["k"]
-            return Task(self.read(start), str(train), self.read(beside), int(draw))
+            start, train, beside, draw, within = node["k"]
+            return Task(self.read(start), str(train), self.read(beside), int(draw), self.read(within))
         if "d" in node:
             return {key: self.read(item) for key, item in node["d"].items()}
         return [self.read(item) for item in node["l"]]

@@ -7,7 +7,7 @@ import torch
 
 from coterie.bank.bank import Bank
 from coterie.bank.fit import FitJob, fit
-from coterie.core.adapter import Adapter
+from coterie.core.adapter import Adapter, build
 from coterie.core.factors import only
 from coterie.core.work import Fit
 from coterie.models.methods.lora import Lora
@@ -61,3 +61,21 @@ def test_company_changes_no_bit(bank, examples):
     together = fit(bank, jobs)
     for job, got in zip(jobs, together, strict=True):
         assert torch.equal(fit(bank, [job])[0].adapter.row, got.adapter.row)
+
+
+def test_between_two_factors_only_what_stands_there_moves(bank, examples):
+    """Fed-SB: ``b = B R``; after a step of AdamW ``R`` has moved by the rate, and ``b`` never leaves the span."""
+    start, pieces = begin(bank), []
+    for index in range(len(bank.template.parts)):
+        b, a = start.factors(index)
+        pieces.append((torch.linalg.qr(b)[0], a))
+    basis = build(bank.template, pieces)
+    fit_within = Fit(**{**SETTINGS, "steps": 1}, train="b", within=only(basis, "b"))
+    got = fit(bank, [FitJob("c", basis, fit_within, examples(bank.backbone, 4), 7)])[0].adapter
+    assert torch.equal(only(got, "a").row, only(start, "a").row)
+    for index in range(len(bank.template.parts)):
+        base, b = basis.factors(index)[0], got.factors(index)[0]
+        r = base.T @ b
+        assert torch.allclose(base @ r, b, atol=1e-6)
+        moved = (r - torch.eye(len(r))).abs()
+        assert torch.allclose(moved, torch.full_like(moved, SETTINGS["rate"]), rtol=0.05)
