@@ -219,6 +219,10 @@ def test_tensors_that_do_not_fit_are_a_bad_message(layout, codecs):
             "uplink: top_k remembers what it left out of single factors, and form.aggregator product_svd writes them",
         ),
         (
+            {"uplink": ["delta", "int8"], "form": {"name": "fedavg", "aggregator": "fedask"}},
+            "uplink: form.aggregator fedask sends no adapters that delta could be used on; use int8 or int4",
+        ),
+        (
             {"uplink": ["delta", "top_k"], "form": "clustered"},
             "uplink: top_k remembers what it left out of one adapter, and the form clustered may send a client another",
         ),

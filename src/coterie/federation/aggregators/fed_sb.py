@@ -24,8 +24,8 @@ class FedSb(Aggregator):
     """``D = B R A``: ``r x r`` numbers a layer are trained and sent, whatever the layer's size, and averaged exactly.
 
     ``B`` and ``A`` should span what a first step of full training would do, which the paper estimates on data of its
-    own. Here the first round trains ``b`` over the common ``a``, and the SVD of its mean gives them. They stay from then
-    on; choose a higher rank than for others, for nothing outside of them can be learned.
+    own. Here the first round trains ``b`` over the common ``a``, and the SVD of its mean gives them. Then they stay;
+    choose a higher rank than for others, for nothing outside of them can be learned.
     """
 
     exact: ClassVar[bool] = True
