@@ -23,10 +23,10 @@ Made of the code. What the words mean is in [How replies become one adapter](../
 ## Rules
 
 `form.aggregator`. A layer has `m` outputs and `n` inputs, `r` is the rank, `K` the clients of a round, `t` the rounds
-behind, `q` the width of a sketch. *Exact*: what is served is the weighted mean of what the clients' adapters do, up to the
-chosen rank. *Linear*:
-only sums of replies are read, so it works sealed. *By factors*: the same updates, written with other factors, come to
-something else. *Numbers up* and *down* are those of one layer, one client and one round, before the codec.
+behind, `q` the width of a sketch. *Exact*: what is served is the weighted mean of what the clients' adapters do, up to
+the chosen rank. *Linear*: only sums of replies are read, so it works sealed. *By factors*: the same updates, written
+with other factors, come to something else. *Numbers up* and *down* are those of one layer, one client and one round,
+before the codec.
 """
 ASKED = """
 What a rule asks of clients is given by these forms:
