@@ -26,8 +26,11 @@ from coterie.federation.wish_mode import WishMode
 from coterie.models.backbone import Rows, Shaped, count_of
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.png import png_bytes
+from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
+
+LEFT = "left over by codecs"  # a name in a site's memory that no half uses
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class House:
         header: of the run; a message for another run, recipe or backbone is refused.
         layouts: that adapters may have.
         codec: how rows are written.
+        uplink: how what is sent back in training is written; empty is as everything.
         owners: things that have client halves, by class name.
         seed: of the run.
         wish: how an encoded wish is made coarser before it leaves.
@@ -86,6 +90,7 @@ class House:
     owners: Mapping[str, Any]
     seed: int
     wish: WishMode = WishMode()
+    uplink: tuple[Codec, ...] = ()
 
 
 @dataclass
@@ -98,7 +103,8 @@ class SiteHost:
     async def handle(self, request: bytes) -> bytes:
         """Runs the half that a request names, and packs what it returns.
 
-        Memory is written before the reply leaves, as a version that counts only once the server says so.
+        Memory is written before the reply leaves, as a version that counts only once the server says so; with it goes
+        what the reply's codecs lost, which the half is not shown.
         """
         header, value = unpack(request, self.house.layouts, self.house.codec)
         ours = self.house.header
@@ -114,14 +120,21 @@ class SiteHost:
             remembered = memory.open(header.accepted, version_of(header.round, header.attempt))
         else:
             remembered = memory.read(header.accepted)
+        left = remembered.pop(LEFT, {})
         site = OpenSite(self, header, remembered)
         owner, _, name = header.half.partition(".")
         if owner not in self.house.owners or not name.startswith("client_"):
             raise ClientFailed(f"there is no client half called {header.half!r}")
         answer = await getattr(self.house.owners[owner], name)(site, value)
+        chain = Chain((self.house.codec,))
+        if trains and self.house.uplink:
+            chain = Chain(self.house.uplink, adapters_in(value), dict(left.get(str(header.call), {})))
+        told = replace(header, accepted="", trained=site.trained, scored=site.scored)
+        blob = pack(told, answer, chain, known=self.house.layouts)
         if trains:
-            memory.save(header.round, header.attempt, dict(site.memory))
-        return pack(replace(header, accepted="", trained=site.trained, scored=site.scored), answer, self.house.codec)
+            left = {**left, **({str(header.call): chain.left} if chain.left else {})}
+            memory.save(header.round, header.attempt, {**site.memory, **({LEFT: left} if left else {})})
+        return blob
 
 
 @dataclass

@@ -17,7 +17,7 @@ from coterie.engines.keeper import Keeper
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter, noise_seed
 from coterie.evals.wishes import KINDS, Listener, agreement
-from coterie.federation.sampling import sample
+from coterie.federation.sampling import invite
 from coterie.federation.wish_mode import wish_mode_of
 from coterie.runs.attendance import Attendance
 from coterie.runs.folder import RunFolder
@@ -91,14 +91,21 @@ class Loop:
                 state = await self.form.enrol(state, enrolling)
             noted = {} if state.numbers is before.numbers else dict(state.numbers)
             if number:
-                strata, share = self.form.strata(state), self.recipe.cohort.share
-                cohort.clients = sample(self.people.present(number), share, strata, self.recipe.seed, number)
+                cohort.strata, who = self.form.strata(state), self.recipe.cohort
+                cohort.clients, cohort.enough = invite(
+                    self.people.present(number), who.share, who.over, cohort.strata, self.recipe.seed, number
+                )
                 self.tell("round_started", round=number, attempt=attempt, clients=len(cohort))
                 state = await self.form.round(state, cohort)
-        except QuorumLost:
-            for some in (leaving, enrolling, cohort):
+        except QuorumLost as lost:
+            stops = not number or self.recipe.cohort.below_quorum == "stop"
+            for some in (leaving, enrolling, cohort) if stops else (cohort,):
                 book.meter.add(some.meter, wasted=True)
-            raise
+            if stops:
+                raise
+            self.tell("round_void", round=number, attempt=attempt, reason=str(lost))
+            cohort.meter, cohort.touched, noted = Meter(), {}, {**noted, "round/void": 1.0}
+            state = state._replace(numbers={})
         book = Book(number, attempt, {**book.accepted, **cohort.touched}, book.meter, list(book.scores))
         crossed, failed = Meter(), Counter[str]()
         for some in (leaving, enrolling, cohort):
