@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop
 from coterie.runs.recipe import make_recipe
 from coterie.wire.codecs.raw import Raw
-from coterie.wire.envelope import Header
+from coterie.wire.envelope import Header, unpack
 
 LAYOUT = Layout("toy", (LowRank("to_q", 5, 4, 2, 0.5), LowRank("conv1", 3, 18, 2, 1.0, (3, 3))))
 
@@ -63,8 +64,8 @@ def toy_work(kind, works, log=None):
             below = effect(fit.beside) if fit.beside is not None else torch.zeros(LAYOUT.size)
             for _ in range(fit.steps):
                 pull = rows["target"].mean(0) - below - row
-                if fit.mu and fit.anchor is not None:
-                    pull = pull + fit.mu * (effect(fit.anchor) - row)
+                if fit.mu:
+                    pull = pull + fit.mu * (effect(start if fit.anchor is None else fit.anchor) - row)
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
             answers.append(
                 Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})
@@ -141,10 +142,15 @@ class World:
             about = (client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y")))
             theirs = {"rewishes": wishes_by_round(self.changes, client), "device": devices[client]}
             hosts[client] = SiteHost(Belongings(*about, **theirs), house)
-        facts = {c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None) for c, h in hosts.items()}
+        places = self.devices.places(self.targets, self.seed)
+        facts = {
+            c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None, places.get(c))
+            for c, h in hosts.items()
+        }
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave)
+        reaches = self.devices.reaches(self.targets, self.seed)
+        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, reaches)
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 
@@ -171,8 +177,6 @@ class Lossy(InProcess):
         self.late, self.absent = late, absent
 
     async def visit(self, client, request):
-        from coterie.wire.envelope import unpack
-
         header, _ = unpack(request, WIRE)
         if header.purpose == "train" and (client, header.round) in self.absent:
             raise ClientFailed("switched off")
@@ -180,6 +184,38 @@ class Lossy(InProcess):
         if header.purpose == "train" and (client, header.round) in self.late:
             raise ClientFailed("too late")
         return reply
+
+
+class Watched(Lossy):
+    """Knows which visits are open, and what was handed over in each."""
+
+    def __init__(self, hosts):
+        super().__init__(hosts, (), ())
+        self.open, self.visits = Counter(), []
+
+    async def visit(self, client, request):
+        self.open[client] += 1
+        try:
+            reply = await super().visit(client, request)
+        finally:
+            self.open[client] -= 1
+        self.visits.append((client, request, reply))
+        return reply
+
+
+def watched(w):
+    """Plays a world in which every piece of a client's work must fall into an open visit: results and all visits."""
+    loop = w.loop()
+    courier = Watched(loop.terms.courier.hosts)
+    loop.terms = replace(loop.terms, courier=courier)
+
+    def do(kind, works):
+        for work in works:
+            assert work.client == "server" or courier.open[work.client], f"{work.client} does some {kind} unasked"
+        return toy_work(kind, works)
+
+    results = trampoline(loop.play(), do)
+    return results, [(client, unpack(request, WIRE)[0], request, reply) for client, request, reply in courier.visits]
 
 
 def _numbers(path):
@@ -214,6 +250,6 @@ def world(tmp_path):
     make.again = lambda w, **more: replace(
         w, path=tmp_path / f"again-{len(list(tmp_path.iterdir()))}", log=[], events=[], **more
     )
-    make.layout, make.effect = LAYOUT, effect
+    make.layout, make.effect, make.watched = LAYOUT, effect, watched
     make.shelf = Shelf
     return make

@@ -103,9 +103,9 @@ def _fit_chunk(
         bank.load(slot, jobs[slot].start if slot < len(jobs) else None)
     bank.bind_training([job.fit.beside for job in jobs])
     anchors = {
-        k: bank.padded(job.fit.anchor).to(bank.device)
+        k: bank.padded(job.start if job.fit.anchor is None else job.fit.anchor).to(bank.device)
         for k, job in enumerate(jobs)
-        if job.fit.mu and job.fit.anchor is not None
+        if job.fit.mu
     }
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]

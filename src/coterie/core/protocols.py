@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
+from coterie.core.links import Links
 from coterie.core.update import Update
 from coterie.core.work import Fit, Fitted
 
@@ -26,11 +27,13 @@ class Facts:
         truth: the group that the client really belongs to; only a simulation of labelled data has it, and only the
             grouping ``oracle`` and the evaluation read it.
         rank: largest that the client can train; None is that of the method.
+        place: metres east and north of the base station; None where nobody knows.
     """
 
     num_examples: int
     truth: str | None = None
     rank: int | None = None
+    place: tuple[float, float] | None = None
 
 
 class Site(Protocol):
@@ -139,7 +142,7 @@ class Replies(Protocol):
         ...
 
 
-class Cohort(Protocol):
+class Cohort(Links, Protocol):
     """The clients of one round, wherever they run."""
 
     def __iter__(self) -> Iterator[ClientId]: ...

@@ -23,7 +23,8 @@ class Fit:
         clip: largest norm of the client's whole gradient; 0 turns clipping off.
         weight_decay: of AdamW.
         drop: share of captions replaced by the empty one, so that guidance keeps working.
-        mu: strength of the pull toward the anchor, ``mu / 2 * |row - anchor|^2`` (FedProx, Ditto).
+        mu: strength of the pull toward where the training began, ``mu / 2 * |row - start|^2`` (FedProx, Li et al.,
+            2020, arXiv:1812.06127); a form or a keeping may set another anchor than that.
         anchor: set by a form, never in a recipe.
         beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
     """

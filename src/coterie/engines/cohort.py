@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
+from coterie.core.links import Relayed, Seen
 from coterie.core.protocols import ClientId, Facts, Half, Part
 from coterie.engines.memory import version_of
+from coterie.engines.relay import relay
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
@@ -72,6 +74,7 @@ class Terms:
         tell: called with an event's name and its fields.
         wave: clients that are asked at once; the next ones are asked when all of these have answered, so that what is
             in memory does not grow with a round's clients. It changes no number.
+        reaches: whether two clients' devices can hand over directly in a round.
     """
 
     header: Header
@@ -84,6 +87,7 @@ class Terms:
     sealed: bool = False
     tell: Callable[..., None] = lambda event, **fields: None
     wave: int = WAVE
+    reaches: Callable[[int, ClientId, ClientId], bool] = lambda round, one, other: True
 
 
 @dataclass
@@ -135,8 +139,7 @@ class RoundCohort:
             Halted: if the machine stopped the run.
         """
         call, self.call = self.call, self.call + 1
-        owner = getattr(half, "__self__", None)
-        name = f"{type(owner).__name__}.{half.__name__}"
+        name = name_of(half)
         sealed = self.terms.sealed and self.purpose == "train"
         sums = SumMap(part, sealed) if part is not None else None
         values: dict[str, Any] = {}
@@ -149,42 +152,68 @@ class RoundCohort:
             for client in wave:
                 answer = answers.pop(client)
                 if isinstance(answer, Exception):
-                    failures[client] = str(answer)
-                    kind = getattr(answer, "kind", ClientFailed.kind)
-                    self.failed[kind] += 1
-                    self.terms.tell(
-                        "client_failed", round=self.round, client=client, half=name, kind=kind, reason=str(answer)
-                    )
+                    failures[client] = self.missed(client, name, answer)
                     continue
                 answered.append(client)
                 if sums is None:
                     values[client] = answer
                 else:
                     sums.add(client, answer)
-        if self.required and inputs and len(answered) < max(1, self.terms.quorum * len(inputs)):
-            first = next(iter(failures.items()))
-            raise QuorumLost(
-                f"round {self.round}: {len(answered)} of {len(inputs)} clients answered, fewer than the quorum of "
-                f"{self.terms.quorum:.0%}; the first failure was {first[0]}: {first[1]}"
-            )
-        if self.purpose == "train":
-            self.touched |= dict.fromkeys(answered, version_of(self.round, self.attempt))
+        self.accept(answered, failures)
         if sums is not None:
             sums.failures = failures
             return sums
         return ReplyMap(values, failures, sealed)
 
+    async def relay(self, half: Half, path: Sequence[ClientId], value: Any, seen: Seen | None = None) -> Relayed:
+        return await relay(self, half, path, value, seen)
+
+    async def look(self, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap | SumMap:
+        known = {**self.accepted, **self.touched}
+        looking = replace(self, purpose="evaluate", required=False, accepted=known, touched={})
+        replies = await looking.map(half, inputs)
+        self.call = looking.call
+        return replies
+
+    def accept(self, answered: Sequence[ClientId], failures: Mapping[ClientId, str]) -> None:
+        """What those who answered remember is to be accepted with the round.
+
+        Raises:
+            QuorumLost: if they are too few.
+        """
+        asked = len(answered) + len(failures)
+        if self.required and asked and len(answered) < max(1, self.terms.quorum * asked):
+            first = next(iter(failures.items()))
+            raise QuorumLost(
+                f"round {self.round}: {len(answered)} of {asked} clients answered, fewer than the quorum of "
+                f"{self.terms.quorum:.0%}; the first failure was {first[0]}: {first[1]}"
+            )
+        if self.purpose == "train":
+            self.touched |= dict.fromkeys(answered, version_of(self.round, self.attempt))
+
+    def missed(self, client: ClientId, half: str, error: Exception) -> str:
+        """Notes that a client did not answer, and returns why."""
+        kind = getattr(error, "kind", ClientFailed.kind)
+        self.failed[kind] += 1
+        self.terms.tell("client_failed", round=self.round, client=client, half=half, kind=kind, reason=str(error))
+        return str(error)
+
     async def _exchange(self, client: ClientId, half: str, call: int, value: Any) -> Any:
+        request = self.count("down", client, self.packed(client, half, call, value))
+        return self.unpacked(self.count("up", client, await self.terms.courier.visit(client, request)))
+
+    def packed(self, client: ClientId, half: str, call: int, value: Any) -> bytes:
+        """The request of one exchange."""
         header = replace(
             self.terms.header, round=self.round, attempt=self.attempt, call=call, half=half, client=client,
             accepted=self.accepted.get(client, ""), purpose=self.purpose,
         )  # fmt: skip
         rank = self.terms.facts[client].rank if client in self.terms.facts else None
-        value = value if rank is None else self._cut(value, rank)
-        request = self._count("down", client, pack(header, value, self.terms.codec))
-        reply = self._count("up", client, await self.terms.courier.visit(client, request))
-        _, answer = unpack(reply, self.terms.layouts, self.terms.codec)
-        return answer
+        return pack(header, value if rank is None else self._cut(value, rank), self.terms.codec)
+
+    def unpacked(self, reply: bytes) -> Any:
+        """What a client answered."""
+        return unpack(reply, self.terms.layouts, self.terms.codec)[1]
 
     def _cut(self, value: Any, rank: int) -> Any:
         """A tree in which no adapter has a higher rank; the same adapter is cut once for all clients of a rank."""
@@ -197,5 +226,12 @@ class RoundCohort:
             return {name: self._cut(item, rank) for name, item in value.items()}
         return [self._cut(item, rank) for item in value] if isinstance(value, (list, tuple)) else value
 
-    def _count(self, direction: str, client: ClientId, blob: bytes) -> bytes:
-        return self.meter.count(Passage(self.round, client, direction, self.terms.courier.link, self.purpose), blob)
+    def count(self, direction: str, client: ClientId, blob: bytes, link: str = "") -> bytes:
+        """Counts a blob that crosses, on the courier's link unless it is another, and hands it on."""
+        link = link or self.terms.courier.link
+        return self.meter.count(Passage(self.round, client, direction, link, self.purpose), blob)
+
+
+def name_of(half: Half) -> str:
+    """``Class.method``, by which a site finds a half."""
+    return f"{type(getattr(half, '__self__', None)).__name__}.{half.__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coterie.core.links import Order
 from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping, Split
 from coterie.core.shelf import Shelf
 
@@ -11,3 +12,4 @@ SPLITS: Shelf[Split] = Shelf("coterie.federation.splits", "split", "agglomerativ
 KEEPINGS: Shelf[Keeping] = Shelf("coterie.federation.keepings", "keeping")
 INTERACTIONS: Shelf[Interaction] = Shelf("coterie.federation.interactions", "interaction", "none")
 AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator", "mean")
+ORDERS: Shelf[Order] = Shelf("coterie.federation.orders", "order", "random")

@@ -7,7 +7,7 @@ import math
 COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 FORMS = {
     "clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone",
-    "ifca": "The adapter that suits best",
+    "ifca": "The adapter that suits best", "sequential": "One adapter from device to device",
 }  # fmt: skip
 GROUPINGS = {
     "wishes": "grouped by what they wished for in their own words",

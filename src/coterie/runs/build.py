@@ -272,8 +272,10 @@ def assemble(
         for index, name in enumerate(sorted(people.clients))
         if only(index)
     }
+    places = recipe.devices.places(people.clients, recipe.seed)
     facts = {
-        name: Facts(len(c.train), c.style, devices[name].rank or None) for name, c in sorted(people.clients.items())
+        name: Facts(len(c.train), c.style, devices[name].rank or None, places.get(name))
+        for name, c in sorted(people.clients.items())
     }
     backbone.free()
     bank = Bank(backbone, layout, recipe.engine.width, recipe.engine.moments, recipe.engine.rows or MOST_ROWS)

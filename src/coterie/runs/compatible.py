@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from coterie.core.errors import UserError
@@ -28,3 +29,12 @@ def require_small_own_part(form: Any, method: Any, where: str) -> None:
     own, whole = getattr(getattr(form, "keeping", None), "rank", None), getattr(method, "rank", None)
     if own is not None and whole is not None and own > whole:
         raise UserError(f"{where}: form.keeping.rank: {own} is more than method.rank, which is {whole}")
+
+
+def require_one_rank(form: Any, ranks: Set[int], where: str) -> None:
+    """Some forms hand on factors as they are, so that everybody's must have the same shape."""
+    if getattr(form, "one_rank", False) and len(ranks) > 1:
+        raise UserError(
+            f"{where}: devices.ranks: the form {shelf_name(form)} needs one rank for everybody; take fedavg or "
+            "clustered with form.aggregator rank_bands"
+        )

@@ -23,7 +23,7 @@ from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.attendance import Change, require_possible
-from coterie.runs.compatible import require_small_own_part, require_whole_adapters
+from coterie.runs.compatible import require_one_rank, require_small_own_part, require_whole_adapters
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
@@ -266,6 +266,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         _require_different_sinks(one, where)
         _require_shapes(one, where)
         require_whole_adapters(one.form, where)
+        require_one_rank(one.form, one.devices.distinct_ranks(int(getattr(one.method, "rank", 0))), where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)
     return recipe
@@ -287,7 +288,7 @@ def _require_sums(recipe: Recipe, where: str) -> None:
     if rule is not None and not rule.linear:
         raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
     if getattr(recipe.form, "needs_single_replies", False):
-        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients chose")
+        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients answer")
 
 
 def _require_adapters(recipe: Recipe, where: str) -> None:

@@ -362,6 +362,7 @@ def terms_of(
         layouts=layouts_for(layout, {fact.rank or 0 for fact in facts.values()}), codec=recipe.codec, facts=facts,
         seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
         wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends
+        reaches=recipe.devices.reaches(facts, recipe.seed),
     )  # fmt: skip
 
 
