@@ -37,6 +37,8 @@ SETTINGS = [
     ("clustered", {"grouping": {"name": "both", "split": "kmeans"}}),
     ("ifca", {"clusters": 2}),
     ("ifca", {"clusters": 2, "aggregator": "product_svd", "keeping": "ditto"}),
+    ("hierarchical", {"grouping": "oracle"}),
+    ("hierarchical", {"grouping": "wishes", "edge_rounds": 3, "aggregator": "product_svd", "keeping": "ditto"}),
     ("sequential", {}),
     ("sequential", {"order": "boustrophedon", "average": True, "step": 0.5, "forgetting": "hop"}),
     ("sequential", {"order": "fixed", "anchor": "round", "fit": {"mu": 0.1}, "keeping": "ditto"}),
@@ -178,9 +180,9 @@ def test_a_late_round_of_a_lone_client_is_a_round_that_never_was(world):
 
 
 @pytest.mark.parametrize("rule", AGGREGATORS.names())
-@pytest.mark.parametrize("form", ["fedavg", "clustered"])
+@pytest.mark.parametrize("form", ["fedavg", "clustered", "hierarchical"])
 def test_sealed_is_open_for_linear_rules_and_refused_by_the_others(world, rule, form):
-    settings = {"aggregator": rule, **({"grouping": "oracle"} if form == "clustered" else {})}
+    settings = {"aggregator": rule, **({} if form == "fedavg" else {"grouping": "oracle"})}
     w = world(form, settings)
     sealed = world.again(w, sealed=True)
     if AGGREGATORS[rule].linear:

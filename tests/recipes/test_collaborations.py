@@ -16,6 +16,8 @@ SMALL = [
 FORMS = {
     "sequential": ["form.name=sequential", "form.order.name=shortest", "form.forgetting=hop", "form.keeping.name=ditto",
                    "form.keeping.steps=1", "devices.area=100", "devices.lost=0.3"],
+    "hierarchical": ["form.name=hierarchical", "form.aggregator.name=product_svd",
+                     "form.grouping={name='given',groups={a=['client-1'],b=['client-2','client-3','client-4']}}"],
 }  # fmt: skip
 FIT = ["form.fit.steps=2", "form.fit.batch=2"]
 

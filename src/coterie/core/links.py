@@ -6,7 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from coterie.core.protocols import ClientId, Facts, Half, Replies
@@ -67,6 +67,10 @@ class Links(Protocol):
 
     async def look(self, half: Half, inputs: Mapping[ClientId, Any]) -> Replies:
         """Like ``map``, to measure: sites know what they learned in this round and remember nothing of being asked."""
+        ...
+
+    def backhaul(self, direction: Literal["up", "down"], values: Mapping[str, Any]) -> Replies:
+        """What passes between edge servers and the cloud above them, by edge, as it arrives."""
         ...
 
 

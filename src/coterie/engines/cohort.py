@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
@@ -18,7 +18,7 @@ from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
-from coterie.wire.meter import Meter, Passage
+from coterie.wire.meter import BACKHAUL, Meter, Passage
 
 WAVE = 64  # clients asked at once, or a few more where that fills the last pass
 
@@ -174,6 +174,14 @@ class RoundCohort:
         replies = await looking.map(half, inputs)
         self.call = looking.call
         return replies
+
+    def backhaul(self, direction: Literal["up", "down"], values: Mapping[str, Any]) -> ReplyMap:
+        arrived = {}
+        for edge, value in sorted(values.items()):
+            header = replace(self.terms.header, round=self.round, attempt=self.attempt, client=edge)
+            blob = self.count(direction, edge, pack(header, value, self.terms.codec), BACKHAUL)
+            arrived[edge] = self.unpacked(blob)
+        return ReplyMap(arrived, {}, self.terms.sealed and direction == "up")
 
     def accept(self, answered: Sequence[ClientId], failures: Mapping[ClientId, str]) -> None:
         """What those who answered remember is to be accepted with the round.

@@ -8,6 +8,7 @@ COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 FORMS = {
     "clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone",
     "ifca": "The adapter that suits best", "sequential": "One adapter from device to device",
+    "hierarchical": "One adapter by way of edges",
 }  # fmt: skip
 GROUPINGS = {
     "wishes": "grouped by what they wished for in their own words",
@@ -16,6 +17,7 @@ GROUPINGS = {
     "oracle": "grouped by their true styles, which only a simulation knows",
     "random": "grouped at random",
     "single": "all in one group",
+    "given": "in groups that were given",
 }
 
 

@@ -38,3 +38,13 @@ def require_one_rank(form: Any, ranks: Set[int], where: str) -> None:
             f"{where}: devices.ranks: the form {shelf_name(form)} needs one rank for everybody; take fedavg or "
             "clustered with form.aggregator rank_bands"
         )
+
+
+def require_early_groups(form: Any, where: str) -> None:
+    """Some forms need to know who belongs where before anything was trained."""
+    grouping = getattr(form, "grouping", None)
+    if grouping is not None and getattr(form, "groups_first", False) and grouping.reads in ("adapters", "both"):
+        raise UserError(
+            f"{where}: form.grouping {shelf_name(grouping)} compares trained adapters, and the form {shelf_name(form)} "
+            "needs its groups before the first round; take wishes or given"
+        )

@@ -23,7 +23,12 @@ from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.attendance import Change, require_possible
-from coterie.runs.compatible import require_one_rank, require_small_own_part, require_whole_adapters
+from coterie.runs.compatible import (
+    require_early_groups,
+    require_one_rank,
+    require_small_own_part,
+    require_whole_adapters,
+)
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
@@ -266,6 +271,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         _require_different_sinks(one, where)
         _require_shapes(one, where)
         require_whole_adapters(one.form, where)
+        require_early_groups(one.form, where)
         require_one_rank(one.form, one.devices.distinct_ranks(int(getattr(one.method, "rank", 0))), where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)
