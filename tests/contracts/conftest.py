@@ -66,10 +66,10 @@ def toy_work(kind, works, log=None):
                 pull = rows["target"].mean(0) - below - row
                 if fit.mu:
                     pull = pull + fit.mu * (effect(start if fit.anchor is None else fit.anchor) - row)
-                row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
-            answers.append(
-                Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})
-            )
+                drift = effect(fit.drift) if fit.drift is not None else torch.zeros(LAYOUT.size)
+                row = row + fit.rate * ((0.5 + torch.rand((), generator=rng)) * pull - drift)
+            trained, told = cut(Adapter(LAYOUT, row), start.layout), {"loss/last": float(row.norm())}
+            answers.append(Fitted(trained, len(rows["target"]), told, fit.rate * fit.steps))
         elif kind == "evaluate":
             adapter, rows = w.payload
             row = effect(adapter) if adapter is not None else torch.zeros(LAYOUT.size)

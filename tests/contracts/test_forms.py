@@ -39,6 +39,8 @@ SETTINGS = [
     ("ifca", {"clusters": 2, "aggregator": "product_svd", "keeping": "ditto"}),
     ("hierarchical", {"grouping": "oracle"}),
     ("hierarchical", {"grouping": "wishes", "edge_rounds": 3, "aggregator": "product_svd", "keeping": "ditto"}),
+    ("scaffold", {}),
+    ("scaffold", {"step": 0.5, "keeping": "split", "fit": {"optimiser": "sgd", "warmup": 0}}),
     ("sequential", {}),
     ("sequential", {"order": "boustrophedon", "average": True, "step": 0.5, "forgetting": "hop"}),
     ("sequential", {"order": "fixed", "anchor": "round", "fit": {"mu": 0.1}, "keeping": "ditto"}),

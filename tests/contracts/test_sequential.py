@@ -200,5 +200,5 @@ def test_a_share_of_the_clients_is_relayed(world):
 def test_what_a_relay_cannot_be_is_said_before_it_runs():
     with pytest.raises(UserError, match=r"toy: cohort.sealed: the form sequential reads what single clients answer"):
         make_recipe({"form": "sequential", "cohort": {"sealed": True}}, "toy")
-    with pytest.raises(UserError, match=r"toy: devices.ranks: the form sequential needs one rank for everybody; take"):
+    with pytest.raises(UserError, match=r"toy: devices.ranks: the form sequential needs method.rank, 8, for"):
         make_recipe({"form": "sequential", "devices": {"ranks": [4, 8]}}, "toy")

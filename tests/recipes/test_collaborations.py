@@ -18,6 +18,8 @@ FORMS = {
                    "form.keeping.steps=1", "devices.area=100", "devices.lost=0.3"],
     "hierarchical": ["form.name=hierarchical", "form.aggregator.name=product_svd",
                      "form.grouping={name='given',groups={a=['client-1'],b=['client-2','client-3','client-4']}}"],
+    "scaffold": ["form.name=scaffold", "form.fit.optimiser=sgd", "form.fit.rate=0.3", "cohort.sealed=true",
+                 "form.keeping.name=finetune", "form.keeping.steps=1"],
 }  # fmt: skip
 FIT = ["form.fit.steps=2", "form.fit.batch=2"]
 

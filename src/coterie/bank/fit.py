@@ -62,12 +62,12 @@ class FitJob:
 def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, total: None) -> list[Fitted | NotFinite]:
     """Trains all jobs; answers in their order.
 
-    Clients with the same batch size share passes, those on top of frozen adapters of one rank among themselves; within
-    them those with the most steps go together, so that slots stay busy.
+    Clients with the same batch size and optimiser share passes, those on top of frozen adapters of one rank among
+    themselves; within them those with the most steps go together, so that slots stay busy.
     """
 
-    def company(i: int) -> tuple[int, int]:
-        return jobs[i].fit.batch, jobs[i].rank_beside
+    def company(i: int) -> tuple[int, int, str]:
+        return jobs[i].fit.batch, jobs[i].rank_beside, jobs[i].fit.optimiser
 
     order = sorted(range(len(jobs)), key=lambda i: (company(i), -jobs[i].fit.steps, jobs[i].client))
     chunks: list[list[int]] = []
@@ -107,9 +107,10 @@ def _fit_chunk(
         for k, job in enumerate(jobs)
         if job.fit.mu
     }
+    drifts = {k: bank.padded(job.fit.drift).to(bank.device) for k, job in enumerate(jobs) if job.fit.drift is not None}
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
-    optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments)
+    optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments, jobs[0].fit.optimiser)
     losses: list[list[float]] = [[] for _ in jobs]
     failed: set[int] = set()
     for number, (bucket, turn) in enumerate(schedule, 1):
@@ -128,7 +129,7 @@ def _fit_chunk(
                 failed.add(k)
                 continue
             optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, len(losses[k]) - 1)
-            rows[k].grad = _prepared_gradient(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
+            rows[k].grad = _prepared_gradient(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k), drifts.get(k))
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         bank.sync()
@@ -150,12 +151,14 @@ def _client_losses(
     return bank.backbone.losses(rows).view(-1, batch).mean(1)
 
 
-def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
-    """The pull toward the anchor added, then the whole client's norm clipped, both in place."""
+def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None, drift: Tensor | None) -> Tensor:
+    """The pull toward the anchor added, the whole client's norm clipped, what corrects its drift added; in place."""
     if anchor is not None:
         gradient += fit.mu * (row - anchor)
     if fit.clip:
         gradient *= (fit.clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
+    if drift is not None:
+        gradient += drift
     return gradient
 
 
@@ -171,7 +174,7 @@ def _result(bank: Bank, slot: int, job: FitJob, losses: list[float]) -> Fitted |
     numbers = (
         {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
     )
-    return Fitted(adapter, examples, numbers)
+    return Fitted(adapter, examples, numbers, sum(_rate(job.fit, step) for step in range(len(losses))))
 
 
 def _finite(value: float) -> bool:

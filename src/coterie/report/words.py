@@ -8,7 +8,7 @@ COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 FORMS = {
     "clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone",
     "ifca": "The adapter that suits best", "sequential": "One adapter from device to device",
-    "hierarchical": "One adapter by way of edges",
+    "hierarchical": "One adapter by way of edges", "scaffold": "One adapter, drift corrected",
 }  # fmt: skip
 GROUPINGS = {
     "wishes": "grouped by what they wished for in their own words",

@@ -31,12 +31,21 @@ def require_small_own_part(form: Any, method: Any, where: str) -> None:
         raise UserError(f"{where}: form.keeping.rank: {own} is more than method.rank, which is {whole}")
 
 
-def require_one_rank(form: Any, ranks: Set[int], where: str) -> None:
-    """Some forms hand on factors as they are, so that everybody's must have the same shape."""
-    if getattr(form, "one_rank", False) and len(ranks) > 1:
+def require_one_rank(form: Any, ranks: Set[int], usual: int, where: str) -> None:
+    """Some forms hand on factors as they are, so that everybody's must have the shape of the method's."""
+    if getattr(form, "one_rank", False) and ranks != {usual}:
         raise UserError(
-            f"{where}: devices.ranks: the form {shelf_name(form)} needs one rank for everybody; take fedavg or "
-            "clustered with form.aggregator rank_bands"
+            f"{where}: devices.ranks: the form {shelf_name(form)} needs method.rank, {usual}, for everybody; take "
+            "fedavg or clustered with form.aggregator rank_bands"
+        )
+
+
+def require_plain_steps(form: Any, where: str) -> None:
+    """A correction of gradients means nothing to an optimiser that divides by their size."""
+    if getattr(form, "plain_steps", False) and form.fit.optimiser != "sgd":
+        raise UserError(
+            f"{where}: form.fit.optimiser: the form {shelf_name(form)} corrects plain gradient steps, this is "
+            f"{form.fit.optimiser}; take sgd, with a larger form.fit.rate"
         )
 
 

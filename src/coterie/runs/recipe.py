@@ -26,6 +26,7 @@ from coterie.runs.attendance import Change, require_possible
 from coterie.runs.compatible import (
     require_early_groups,
     require_one_rank,
+    require_plain_steps,
     require_small_own_part,
     require_whole_adapters,
 )
@@ -272,7 +273,9 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         _require_shapes(one, where)
         require_whole_adapters(one.form, where)
         require_early_groups(one.form, where)
-        require_one_rank(one.form, one.devices.distinct_ranks(int(getattr(one.method, "rank", 0))), where)
+        require_plain_steps(one.form, where)
+        usual = int(getattr(one.method, "rank", 0))
+        require_one_rank(one.form, one.devices.distinct_ranks(usual), usual, where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)
     return recipe
