@@ -78,6 +78,10 @@ def toy_work(kind, works, log=None):
             adapters, rows, _levels, _seed = w.payload
             losses = [(rows["target"] - effect(adapter)).double().square().mean() for adapter in adapters]
             answers.append(torch.stack(losses))
+        elif kind == "bury":
+            rows, level, _told, seed = w.payload
+            drawn = torch.randn(rows["target"].shape, generator=torch.Generator().manual_seed(seed % 2**60))
+            answers.append((({"target": rows["target"] + level * drawn},), 1.0))
         elif kind == "describe":
             answers.append(torch.tensor([float(ord(ch)) for ch in w.payload]))
         else:
@@ -203,13 +207,14 @@ class Watched(Lossy):
         return reply
 
 
-def watched(w):
+def watched(w, note=lambda kind, works: None):
     """Plays a world in which every piece of a client's work must fall into an open visit: results and all visits."""
     loop = w.loop()
     courier = Watched(loop.terms.courier.hosts)
     loop.terms = replace(loop.terms, courier=courier)
 
     def do(kind, works):
+        note(kind, works)
         for work in works:
             assert work.client == "server" or courier.open[work.client], f"{work.client} does some {kind} unasked"
         return toy_work(kind, works)
@@ -231,6 +236,8 @@ def _plain(value):
         return value.tolist()
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
     return value
 
 
@@ -251,5 +258,5 @@ def world(tmp_path):
         w, path=tmp_path / f"again-{len(list(tmp_path.iterdir()))}", log=[], events=[], **more
     )
     make.layout, make.effect, make.watched = LAYOUT, effect, watched
-    make.shelf = Shelf
+    make.shelf, make.opened = Shelf, lambda blob: unpack(blob, WIRE)[1]
     return make

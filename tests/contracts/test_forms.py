@@ -41,6 +41,8 @@ SETTINGS = [
     ("hierarchical", {"grouping": "wishes", "edge_rounds": 3, "aggregator": "product_svd", "keeping": "ditto"}),
     ("scaffold", {}),
     ("scaffold", {"step": 0.5, "keeping": "split", "fit": {"optimiser": "sgd", "warmup": 0}}),
+    ("split_steps", {}),
+    ("split_steps", {"cut": 0.3, "server_steps": 4, "aggregator": "product_svd", "keeping": "ditto"}),
     ("sequential", {}),
     ("sequential", {"order": "boustrophedon", "average": True, "step": 0.5, "forgetting": "hop"}),
     ("sequential", {"order": "fixed", "anchor": "round", "fit": {"mu": 0.1}, "keeping": "ditto"}),

@@ -49,9 +49,9 @@ TABLE = [pair for pair in ALL if possible(*pair)]
 
 def test_only_split_adapters_cannot_be_compared_nor_those_that_an_edge_would_wait_for():
     refused = [pair for pair in ALL if pair not in TABLE]
-    assert {form for form, _ in refused} == {"clustered", "rooted", "hierarchical"}
+    assert {form for form, _ in refused} == {"clustered", "rooted", "hierarchical", "split_steps"}
     assert all(s["keeping"] == "split" or form == "hierarchical" for form, s in refused)
-    assert all(s["grouping"]["name"] in ("weights", "both") for _, s in refused)
+    assert all(form == "split_steps" or s["grouping"]["name"] in ("weights", "both") for form, s in refused)
 
 
 def test_the_table_has_every_name():

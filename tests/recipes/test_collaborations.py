@@ -20,6 +20,7 @@ FORMS = {
                      "form.grouping={name='given',groups={a=['client-1'],b=['client-2','client-3','client-4']}}"],
     "scaffold": ["form.name=scaffold", "form.fit.optimiser=sgd", "form.fit.rate=0.3", "cohort.sealed=true",
                  "form.keeping.name=finetune", "form.keeping.steps=1"],
+    "split_steps": ["form.name=split_steps", "form.server_steps=2", "form.captions=true"],
 }  # fmt: skip
 FIT = ["form.fit.steps=2", "form.fit.batch=2"]
 

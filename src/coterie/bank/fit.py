@@ -22,7 +22,7 @@ from coterie.bank.optimiser import optimiser_for
 from coterie.bank.schedule import Turn, passes, plain_turns, turns
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Adapter, LowRank
-from coterie.core.work import Fit, Fitted
+from coterie.core.work import EVERY_LEVEL, Fit, Fitted, Levels
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
 Progress = Callable[[int, int], None]
@@ -143,7 +143,9 @@ def _client_losses(
 ) -> Tensor:
     """Each slot's mean loss, ``(slots,)``; the sum over clients is what is differentiated, never their mean."""
     examples = {k: sets_of(jobs[k].prepared)[bucket] for k in live}
-    drawn = {k: bank.backbone.draw(examples[k], batch, jobs[k].fit.drop, generators[k]) for k in live}
+    drawn = {
+        k: bank.backbone.draw(examples[k], batch, jobs[k].fit.drop, generators[k], *_levels(jobs[k].fit)) for k in live
+    }
     some = drawn[live[0]]
     idle = {name: torch.zeros_like(value) for name, value in some.items()}
     slots = [drawn.get(k, idle) for k in range(len(bank.master))]
@@ -160,6 +162,11 @@ def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor |
     if drift is not None:
         gradient += drift
     return gradient
+
+
+def _levels(fit: Fit) -> tuple[Levels, ...]:
+    """Said only where it is not all: a backbone without noise knows nothing of levels."""
+    return () if fit.levels == EVERY_LEVEL else (fit.levels,)
 
 
 def _rate(fit: Fit, step: int) -> float:

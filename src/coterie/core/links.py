@@ -9,7 +9,11 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from coterie.core.adapter import Adapter
     from coterie.core.protocols import ClientId, Facts, Half, Replies
+    from coterie.core.work import Fit, Fitted
 
 Costs = Mapping[tuple["ClientId", "ClientId"], float]
 """What a hop from one client to another costs, by pair; empty where nobody knows."""
@@ -71,6 +75,10 @@ class Links(Protocol):
 
     def backhaul(self, direction: Literal["up", "down"], values: Mapping[str, Any]) -> Replies:
         """What passes between edge servers and the cloud above them, by edge, as it arrives."""
+        ...
+
+    async def train(self, start: Adapter, fit: Fit, rows: Sequence[Mapping[str, Tensor]]) -> Fitted:
+        """Training on the server itself, of rows that clients have sent for it, one mapping for each shape."""
         ...
 
 

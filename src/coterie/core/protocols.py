@@ -103,6 +103,14 @@ class Site(Protocol):
         """In which other words the client's wish is known."""
         ...
 
+    async def noised(self, level: float, told: bool) -> tuple[Sequence[Mapping[str, Tensor]], float]:
+        """The training pictures buried in noise at a level, always the same noise; with encoded captions if ``told``.
+
+        Rows that the server can train on, one mapping for each shape of pictures (``coterie.models.buried``), and the
+        signal-to-noise ratio of what is left of a picture.
+        """
+        ...
+
     async def describe(self, kind: str = "") -> Tensor:
         """The client's wish, encoded, as the run's wish mode sends it. ``kind`` asks for it in other words."""
         ...

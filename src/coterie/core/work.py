@@ -10,6 +10,11 @@ from annotated_types import Ge, Gt
 
 from coterie.core.adapter import Adapter
 
+Levels = tuple[float, float]
+"""Noise levels above the first and up to the second."""
+
+EVERY_LEVEL: Levels = (0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -28,6 +33,7 @@ class Fit:
             2020, arXiv:1812.06127); a form or a keeping may set another anchor than that.
         anchor: set by a form, never in a recipe.
         beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
+        levels: noise levels that are trained, of a backbone that has any; set by a form.
         drift: what is added to every gradient once it is clipped; set by a form.
     """
 
@@ -45,6 +51,7 @@ class Fit:
     anchor: Adapter | None = field(default=None, repr=False)
     beside: Adapter | None = field(default=None, repr=False)
     drift: Adapter | None = field(default=None, repr=False)
+    levels: Levels = EVERY_LEVEL
 
     def toward(self, anchor: Adapter, mu: float) -> Fit:
         """The same training, pulled toward an adapter."""

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol
 
+from torch import Tensor
+
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
 from coterie.core.links import Relayed, Seen
 from coterie.core.protocols import ClientId, Facts, Half, Part
+from coterie.core.seeds import seed_for
+from coterie.core.work import Fit, Fitted
 from coterie.engines.memory import version_of
 from coterie.engines.relay import relay
 from coterie.engines.replies import ReplyMap, SumMap
-from coterie.engines.trampoline import Together
+from coterie.engines.trampoline import SERVER, Together, Work
 from coterie.federation.aggregators.product_svd import cut
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
@@ -182,6 +186,20 @@ class RoundCohort:
             blob = self.count(direction, edge, pack(header, value, self.terms.codec), BACKHAUL)
             arrived[edge] = self.unpacked(blob)
         return ReplyMap(arrived, {}, self.terms.sealed and direction == "up")
+
+    async def train(self, start: Adapter, fit: Fit, rows: Sequence[Mapping[str, Tensor]]) -> Fitted:
+        call, self.call = self.call, self.call + 1
+        seed = seed_for(self.terms.seed, self.round, "", f"fit/server/{call}")
+        prepared = rows[0] if len(rows) == 1 else tuple(rows)
+        if not any(len(value) for some in rows for value in some.values()):
+            return Fitted(start, 0, {})
+        try:
+            done: Fitted = await Work("fit", SERVER, (start, fit, prepared, seed))
+        except UserError:
+            raise
+        except Exception as error:  # a loss that is no number
+            raise UserError(f"round {self.round}: the server's training ended: {error}") from error
+        return done
 
     def accept(self, answered: Sequence[ClientId], failures: Mapping[ClientId, str]) -> None:
         """What those who answered remember is to be accepted with the round.

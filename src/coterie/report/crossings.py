@@ -15,6 +15,10 @@ ADAPTER = (
 )
 NUMBERS = "How well the person's own adapter fits their pictures; no adapter is sent in this form."
 WISH = "What the wish says: numbers like these can be turned back into words by somebody who tries."
+BURIED = (
+    "As much of every training picture as its noise leaves, which is in the journal as buried/snr; and with encoded "
+    "captions, what these say."
+)
 SCORES = "How well an adapter fits this person's held-out pictures, and how many of the drawn ones look like copies."
 RECEIPT = "Only whether two people keep the very same adapter: it is a checksum."
 
@@ -33,9 +37,9 @@ class Crossing:
 
 def sent_by_people(arm: Arm) -> list[Crossing]:
     """What left devices, in the order in which it happens; bytes as counted on the wire, envelopes included."""
-    alone = arm.form == "local"
+    alone, buries = arm.form == "local", arm.form == "split_steps"
     kinds = {
-        "enrol": ("the encoded wish", "once, before training", WISH),
+        "enrol": ("noised pictures" if buries else "the encoded wish", "once, before training", BURIED if buries else WISH),
         "across": ("the trained adapter, to another's device", "every round", f"To that other person: {ADAPTER}"),
         "train": ("training figures" if alone else "the trained adapter", "every round", NUMBERS if alone else ADAPTER),
         "evaluate": (

@@ -22,6 +22,8 @@ def require_whole_adapters(form: Any, where: str) -> None:
         raise UserError(f"{mine}; form.grouping {shelf_name(grouping)} compares what adapters do: use wishes")
     if interaction is not None and shelf_name(interaction) != "none":
         raise UserError(f"{mine}; form.interaction {shelf_name(interaction)} mixes what adapters do: use none")
+    if getattr(form, "trains_on_server", False):
+        raise UserError(f"{mine}; the form {shelf_name(form)} trains them there: use another keeping")
 
 
 def require_small_own_part(form: Any, method: Any, where: str) -> None:
@@ -56,4 +58,13 @@ def require_early_groups(form: Any, where: str) -> None:
         raise UserError(
             f"{where}: form.grouping {shelf_name(grouping)} compares trained adapters, and the form {shelf_name(form)} "
             "needs its groups before the first round; take wishes or given"
+        )
+
+
+def require_one_version(form: Any, flip: bool, where: str) -> None:
+    """What a picture is buried in protects it once."""
+    if flip and getattr(form, "one_version", False):
+        raise UserError(
+            f"{where}: data.flip: the form {shelf_name(form)} sends one noised version of each picture, and its "
+            "mirrored copy would be a second one; leave it false"
         )

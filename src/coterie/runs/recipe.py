@@ -26,6 +26,7 @@ from coterie.runs.attendance import Change, require_possible
 from coterie.runs.compatible import (
     require_early_groups,
     require_one_rank,
+    require_one_version,
     require_plain_steps,
     require_small_own_part,
     require_whole_adapters,
@@ -274,6 +275,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         require_whole_adapters(one.form, where)
         require_early_groups(one.form, where)
         require_plain_steps(one.form, where)
+        require_one_version(one.form, one.data.flip, where)
         usual = int(getattr(one.method, "rank", 0))
         require_one_rank(one.form, one.devices.distinct_ranks(usual), usual, where)
         require_small_own_part(one.form, one.method, where)
