@@ -62,9 +62,7 @@ def test_nobody_has_a_picture_for_the_server(world):
 
 
 def test_what_does_not_go_with_it_is_one_line():
-    with pytest.raises(
-        UserError, match=r"toy: data.flip: the form split_steps sends one noised version of each picture"
-    ):
+    with pytest.raises(UserError, match=r"toy: data.flip: the form split_steps sends one noised version of each"):
         make_recipe({"form": "split_steps", "data": {"flip": True}}, "toy")
     with pytest.raises(UserError, match=r"toy: cohort.sealed: the form split_steps reads what single clients answer"):
         make_recipe({"form": "split_steps", "cohort": {"sealed": True}}, "toy")

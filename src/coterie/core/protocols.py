@@ -243,9 +243,11 @@ class Keeping(Protocol):
 
     Attributes:
         served_is_whole: whether what the server has draws anything without what the client keeps.
+        only_at_the_end: whether its ``steps`` are taken once, and not with every training.
     """
 
     served_is_whole: ClassVar[bool] = True
+    only_at_the_end: ClassVar[bool] = False
 
     def begin(self, site: Site, served: Adapter) -> Adapter:
         """Where the shared training of a round begins."""

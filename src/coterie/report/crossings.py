@@ -37,9 +37,10 @@ class Crossing:
 
 def sent_by_people(arm: Arm) -> list[Crossing]:
     """What left devices, in the order in which it happens; bytes as counted on the wire, envelopes included."""
-    alone, buries = arm.form == "local", arm.form == "split_steps"
+    alone = arm.form == "local"
+    what, reveals = ("noised pictures", BURIED) if arm.form == "split_steps" else ("the encoded wish", WISH)
     kinds = {
-        "enrol": ("noised pictures" if buries else "the encoded wish", "once, before training", BURIED if buries else WISH),
+        "enrol": (what, "once, before training", reveals),
         "across": ("the trained adapter, to another's device", "every round", f"To that other person: {ADAPTER}"),
         "train": ("training figures" if alone else "the trained adapter", "every round", NUMBERS if alone else ADAPTER),
         "evaluate": (

@@ -9,6 +9,15 @@ from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
 
 
+def require_possible_form(form: Any, ranks: Set[int], usual: int, flip: bool, where: str) -> None:
+    """All that a form cannot do with what is beside it: clients' ranks, the method's, mirrored pictures."""
+    require_whole_adapters(form, where)
+    require_early_groups(form, where)
+    require_plain_steps(form, where)
+    require_one_version(form, flip, where)
+    require_one_rank(form, ranks, usual, where)
+
+
 def require_whole_adapters(form: Any, where: str) -> None:
     """Where clients keep half of an adapter to themselves, the server has nothing that acts: it can only average."""
     keeping = getattr(form, "keeping", None)
