@@ -21,6 +21,8 @@ FORMS = {
     "scaffold": ["form.name=scaffold", "form.fit.optimiser=sgd", "form.fit.rate=0.3", "cohort.sealed=true",
                  "form.keeping.name=finetune", "form.keeping.steps=1"],
     "split_steps": ["form.name=split_steps", "form.server_steps=2", "form.captions=true"],
+    "full": ["form.name=sequential", "method.name=full", "form.keeping.name=ditto", "form.keeping.steps=1",
+             "form.fit.rate=1e-4"],
 }  # fmt: skip
 FIT = ["form.fit.steps=2", "form.fit.batch=2"]
 

@@ -36,7 +36,19 @@ def require_whole_adapters(form: Any, where: str) -> None:
 
 
 def require_small_own_part(form: Any, method: Any, where: str) -> None:
-    """What a client stacks on the served adapter is trained in the same bank."""
+    """What a client stacks on the served adapter is trained in the same bank, and whole weights have no factors."""
+    if getattr(method, "whole", False):
+        keeping = getattr(form, "keeping", None)
+        if keeping is not None and (hasattr(keeping, "rank") or not keeping.served_is_whole):
+            raise UserError(
+                f"{where}: form.keeping {shelf_name(keeping)} takes factors apart, and method {shelf_name(method)} has "
+                "none; take ditto, finetune or none"
+            )
+        if getattr(form, "serves_two", False):
+            raise UserError(
+                f"{where}: the form {shelf_name(form)} puts factors side by side, and method {shelf_name(method)} has "
+                "none; take clustered"
+            )
     own, whole = getattr(getattr(form, "keeping", None), "rank", None), getattr(method, "rank", None)
     if own is not None and whole is not None and own > whole:
         raise UserError(f"{where}: form.keeping.rank: {own} is more than method.rank, which is {whole}")
