@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop
 from coterie.runs.recipe import make_recipe
 from coterie.wire.codecs.raw import Raw
-from coterie.wire.envelope import Header
+from coterie.wire.envelope import Header, unpack
 
 LAYOUT = Layout("toy", (LowRank("to_q", 5, 4, 2, 0.5), LowRank("conv1", 3, 18, 2, 1.0, (3, 3))))
 
@@ -69,18 +70,18 @@ def toy_work(kind, works, log=None):
             below = effect(fit.beside) if fit.beside is not None else torch.zeros(LAYOUT.size)
             for _ in range(fit.steps):
                 pull = rows["target"].mean(0) - below - row
-                if fit.mu and fit.anchor is not None:
-                    pull = pull + fit.mu * (effect(fit.anchor) - row)
+                if fit.mu:
+                    pull = pull + fit.mu * (effect(start if fit.anchor is None else fit.anchor) - row)
                 pull = pull if fit.train is None else pull * MASKS[fit.train]
-                row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
+                drift = effect(fit.drift) if fit.drift is not None else torch.zeros(LAYOUT.size)
+                row = row + fit.rate * ((0.5 + torch.rand((), generator=rng)) * pull - drift)
             if fit.within is not None:
                 within = Adapter(LAYOUT, row)
                 spans = [fit.within.dense(i) for i in range(len(LAYOUT.parts))]
                 kept = [(x.T @ (x @ within.factors(i)[0]), within.factors(i)[1]) for i, x in enumerate(spans)]
                 row = build(LAYOUT, kept).row
-            answers.append(
-                Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})
-            )
+            trained, told = cut(Adapter(LAYOUT, row), start.layout), {"loss/last": float(row.norm())}
+            answers.append(Fitted(trained, len(rows["target"]), told, fit.rate * fit.steps))
         elif kind == "evaluate":
             adapter, rows = w.payload
             row = effect(adapter) if adapter is not None else torch.zeros(LAYOUT.size)
@@ -89,6 +90,10 @@ def toy_work(kind, works, log=None):
             adapters, rows, _levels, _seed = w.payload
             losses = [(rows["target"] - effect(adapter)).double().square().mean() for adapter in adapters]
             answers.append(torch.stack(losses))
+        elif kind == "bury":
+            rows, level, _told, seed = w.payload
+            drawn = torch.randn(rows["target"].shape, generator=torch.Generator().manual_seed(seed % 2**60))
+            answers.append((({"target": rows["target"] + level * drawn},), 1.0))
         elif kind == "describe":
             answers.append(torch.tensor([float(ord(ch)) for ch in w.payload]))
         else:
@@ -158,13 +163,19 @@ class World:
             about = (client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y")))
             theirs = {"rewishes": wishes_by_round(self.changes, client), "device": devices[client]}
             hosts[client] = SiteHost(Belongings(*about, **theirs), house)
-        facts = {c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None) for c, h in hosts.items()}
+        places = self.devices.places(self.targets, self.seed)
+        facts = {
+            c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None, places.get(c))
+            for c, h in hosts.items()
+        }
         times = {client: device.time(self.form.fit.steps) for client, device in devices.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
+        reaches = self.devices.reaches(self.targets, self.seed)
         terms = Terms(
-            header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, self.uplink, times
-        )
+            header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, self.uplink, times,
+            reaches,
+        )  # fmt: skip
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 
@@ -202,6 +213,39 @@ class Lossy(InProcess):
         return reply
 
 
+class Watched(Lossy):
+    """Knows which visits are open, and what was handed over in each."""
+
+    def __init__(self, hosts):
+        super().__init__(hosts, (), ())
+        self.open, self.visits = Counter(), []
+
+    async def visit(self, client, request):
+        self.open[client] += 1
+        try:
+            reply = await super().visit(client, request)
+        finally:
+            self.open[client] -= 1
+        self.visits.append((client, request, reply))
+        return reply
+
+
+def watched(w, note=lambda kind, works: None):
+    """Plays a world in which every piece of a client's work must fall into an open visit: results and all visits."""
+    loop = w.loop()
+    courier = Watched(loop.terms.courier.hosts)
+    loop.terms = replace(loop.terms, courier=courier)
+
+    def do(kind, works):
+        note(kind, works)
+        for work in works:
+            assert work.client == "server" or courier.open[work.client], f"{work.client} does some {kind} unasked"
+        return toy_work(kind, works)
+
+    results = trampoline(loop.play(), do)
+    return results, [(client, unpack(request, WIRE)[0], request, reply) for client, request, reply in courier.visits]
+
+
 def _numbers(path):
     from safetensors.torch import load_file
 
@@ -215,6 +259,8 @@ def _plain(value):
         return value.tolist()
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
     return value
 
 
@@ -234,6 +280,6 @@ def world(tmp_path):
     make.again = lambda w, **more: replace(
         w, path=tmp_path / f"again-{len(list(tmp_path.iterdir()))}", log=[], events=[], **more
     )
-    make.layout, make.effect = LAYOUT, effect
-    make.shelf = Shelf
+    make.layout, make.effect, make.watched = LAYOUT, effect, watched
+    make.shelf, make.opened = Shelf, lambda blob: unpack(blob, WIRE)[1]
     return make

@@ -3,14 +3,18 @@
 import contextlib
 import errno
 import itertools
+from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 from coterie.core.errors import Halted, UserError
 from coterie.engines import disk
+from coterie.federation.forms.fedavg import FedAvg
 from coterie.federation.shelves import AGGREGATORS, FORMS
 from coterie.models.peft_files import read_peft
+from coterie.wire.meter import BACKHAUL, DIRECT
 
 SETTINGS = [
     ("fedavg", {}),
@@ -41,6 +45,15 @@ SETTINGS = [
     ("clustered", {"grouping": "oracle", "aggregator": {"name": "ffa", "server": "fedavgm"}}),
     ("clustered", {"grouping": "oracle", "aggregator": "fedsvd", "interaction": "similarity"}),
     ("ifca", {"clusters": 2, "aggregator": "rolora"}),
+    ("hierarchical", {"grouping": "oracle"}),
+    ("hierarchical", {"grouping": "wishes", "edge_rounds": 3, "aggregator": "product_svd", "keeping": "ditto"}),
+    ("scaffold", {}),
+    ("scaffold", {"step": 0.5, "keeping": "split", "fit": {"optimiser": "sgd", "warmup": 0}}),
+    ("split_steps", {}),
+    ("split_steps", {"cut": 0.3, "server_steps": 4, "aggregator": "product_svd", "keeping": "ditto"}),
+    ("sequential", {}),
+    ("sequential", {"order": "boustrophedon", "average": True, "step": 0.5, "forgetting": "hop"}),
+    ("sequential", {"order": "fixed", "anchor": "round", "fit": {"mu": 0.1}, "keeping": "ditto"}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
 
@@ -56,8 +69,8 @@ def test_a_run_ends_with_what_everybody_keeps(world, form, settings):
     assert set(results["clients"]) == set(w.targets)
     assert not results["failures"]
     base = {s["client"]: s["loss"] for s in results["history"] if s["adapter"] == "base"}
-    for score in results["final"]:
-        if score["adapter"] == "personal" and "stacked" not in str(settings):  # a toy's fresh part is never nothing
+    for score in results["final"]:  # a toy's fresh part is never nothing, and a relay's end is the last client's
+        if score["adapter"] == "personal" and "stacked" not in str(settings) and form != "sequential":
             assert score["loss"] < base[score["client"]]
     for client in w.targets:
         assert (w.path / "sites" / client / "adapters" / "served" / "adapter_model.safetensors").is_file()
@@ -96,7 +109,7 @@ KILLED = [
     for i, (form, s) in enumerate(SETTINGS)
     if i in range(1, 7)
     or form == "rooted"
-    or (form, len(s)) == ("ifca", 1)
+    or (form, len(s)) in (("ifca", 1), ("sequential", 4))
     or s.get("keeping") == "split"
     or s.get("aggregator") in ("fedex", "flora", "fedask", "fed_sb")
     or "fedadam" in str(s)
@@ -181,9 +194,9 @@ def test_a_late_round_of_a_lone_client_is_a_round_that_never_was(world):
 
 
 @pytest.mark.parametrize("rule", AGGREGATORS.names())
-@pytest.mark.parametrize("form", ["fedavg", "clustered"])
+@pytest.mark.parametrize("form", ["fedavg", "clustered", "hierarchical"])
 def test_sealed_is_open_for_linear_rules_and_refused_by_the_others(world, rule, form):
-    settings = {"aggregator": rule, **({"grouping": "oracle"} if form == "clustered" else {})}
+    settings = {"aggregator": rule, **({} if form == "fedavg" else {"grouping": "oracle"})}
     w = world(form, settings)
     sealed = world.again(w, sealed=True)
     if AGGREGATORS[rule].linear:
@@ -269,6 +282,47 @@ def test_bytes_are_counted_both_ways_and_by_purpose(world):
     assert len(train) == 3 * 2 * 2
     assert all(numbers < row[6] < numbers + 2000 for row in train)
     assert {row[4] for row in rows} == {"train", "evaluate", "keep"}
+
+
+@pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)
+def test_the_meter_is_the_length_of_what_was_handed_over(world, form, settings):
+    """Also no client does anything but while a message to it is open."""
+    w = world(form, settings)
+    results, visits = world.watched(w)
+    hops = iter([more for event, more in w.events if event == "hop"])
+    wanted, relayed = Counter(), {}
+    for client, header, request, reply in visits:
+        if form == "sequential" and header.purpose == "train":
+            hop, (last, _) = next(hops), relayed.get(header.round, ("", b""))
+            assert (hop["sender"], hop["client"], hop["bytes"]) == (last or "server", client, len(request))
+            way = (last, "across", DIRECT) if last else (client, "down", "memory")
+            wanted[header.round, *way, "train"] += len(request)
+            relayed[header.round] = client, reply
+        else:
+            wanted[header.round, client, "down", "memory", header.purpose] += len(request)
+            wanted[header.round, client, "up", "memory", header.purpose] += len(reply)
+    for number, (client, reply) in relayed.items():
+        wanted[number, client, "up", "memory", "train"] += len(reply)
+    assert {tuple(row[:5]): row[6] for row in results["bytes"] if row[3] != BACKHAUL} == dict(wanted)
+
+
+def test_a_form_that_reaches_a_client_past_the_cohort_is_caught(world):
+    kept = {}
+
+    @dataclass(frozen=True)
+    class Sly(FedAvg):
+        async def round(self, state, cohort):
+            state = await super().round(state, cohort)
+            for site in kept.values():  # on the server, long after the reply came
+                await site.fit(state.w, self.fit)
+            return state
+
+        async def client_update(self, site, w):
+            kept[site.client] = site
+            return await super().client_update(site, w)
+
+    with pytest.raises(AssertionError, match="a0 does some fit unasked"):
+        world.watched(world(Sly()))
 
 
 def test_a_full_disk_stops_the_run_and_blames_nobody(world, monkeypatch):

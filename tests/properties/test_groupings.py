@@ -25,7 +25,7 @@ from coterie.federation.stable import loners
 LAYOUT = Layout("b", (LowRank("to_q", 6, 5, 2, 0.5), LowRank("conv", 4, 9, 2, 1.0, (3, 3)), Dense("bias", (3,))))
 WIDTH = 8
 CUT = [name for name in GROUPINGS.names() if "split" in GROUPINGS[name].__dataclass_fields__]
-PAIRS = [*itertools.product(CUT, SPLITS.names()), ("oracle", None), ("random", None), ("single", None)]
+PAIRS = [*itertools.product(CUT, SPLITS.names()), *((name, None) for name in ("given", "oracle", "random", "single"))]
 SEEDS = st.integers(0, 2**20)
 
 
@@ -97,6 +97,9 @@ def crowd(seed, sizes=(3, 3), spread=0.1):
 
 
 def grouping(name, split=None, count=6, **more):
+    if name == "given":
+        groups = {g: [f"{g}{i}" for i in range(10)] for g in "abcd"}
+        return GROUPINGS.build({"name": name, "groups": groups})
     if name == "random":
         return GROUPINGS.build({"name": name, "sizes": [count - 2, 2]})
     return GROUPINGS.build({"name": name, **({"split": {"name": split, **more}} if split else {})})
@@ -170,7 +173,7 @@ def test_what_groups_are_called_changes_nothing(split, seed):
     }
 
 
-@pytest.mark.parametrize(("name", "split"), [pair for pair in PAIRS if pair[0] not in ("random", "oracle")])
+@pytest.mark.parametrize(("name", "split"), [pair for pair in PAIRS if pair[0] not in ("random", "oracle", "given")])
 @settings(max_examples=5, deadline=None)
 @given(SEEDS)
 def test_one_cluster_is_federated_averaging_to_the_bit(name, split, seed):

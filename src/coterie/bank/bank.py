@@ -208,6 +208,10 @@ class Bank:
         more = [a.rank for a, b in pairs if isinstance(a, LowRank) and isinstance(b, LowRank) and a.rank > b.rank]
         return max(more, default=0)
 
+    def company(self, mix: Mix) -> int:
+        """Mixes that can share a call have the same: a wider product is rounded otherwise."""
+        return max((self.rank_beyond(adapter) for adapter, _ in mix), default=0)
+
     def _roomy(self, adapters: Sequence[Adapter]) -> Layout:
         """The template, or the same at the largest rank among adapters that do not fit into it."""
         most = max(map(self.rank_beyond, adapters), default=0)

@@ -98,10 +98,10 @@ def _chunks(bank: Bank, requests: Sequence[Request], width: int) -> list[list[in
     """Requests that are drawn in one call: products of one size, at most ``width`` denoisers."""
 
     def size(i: int) -> tuple[int, int, Way]:
-        """Adapters side by side in the products, and a rank beyond the bank's; bare requests add nothing to others."""
+        """Adapters side by side in the products, and their company; bare requests add nothing to others."""
         mix, way = requests[i].mix, requests[i].way
         beside = len(mix) if way == "merge" else 1
-        return max(1, beside), max((bank.rank_beyond(adapter) for adapter, _ in mix), default=0), way
+        return max(1, beside), bank.company(mix), way
 
     order = sorted(range(len(requests)), key=lambda i: (size(i), requests[i].steps))
     chunks: list[list[int]] = []

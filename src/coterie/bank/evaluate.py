@@ -58,8 +58,8 @@ def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int
                 count = min(group, n - start)
                 pieces.append((number, count, {key: _padded(value, group) for key, value in part.items()}))
     scored: dict[int, Tensor] = {}
-    ranks = {number: bank.rank_beyond(job.adapter) if job.adapter is not None else 0 for number, job in enumerate(jobs)}
-    for places in _calls(pieces, groups, ranks):
+    company = {n: bank.company([(job.adapter, 1.0)] if job.adapter is not None else []) for n, job in enumerate(jobs)}
+    for places in _calls(pieces, groups, company):
         call = [pieces[place] for place in places]
         adapters = [jobs[number].adapter for number, _, _ in call]
         mixes: list[Mix] = [[(adapter, 1.0)] if adapter is not None else [] for adapter in adapters]
@@ -79,13 +79,11 @@ def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int
     return [torch.cat(results[number]) if results[number] else torch.zeros(0) for number in same]
 
 
-def _calls(pieces: list[Piece], groups: int, ranks: Mapping[int, int]) -> Iterator[list[int]]:
-    """Places of the pieces that go together: in a call all pictures have one shape, and all adapters fit into the
-    bank or are of one rank beyond it, because a wider product is rounded otherwise.
-    """
+def _calls(pieces: list[Piece], groups: int, company: Mapping[int, int]) -> Iterator[list[int]]:
+    """Places of the pieces that go together: in a call all pictures have one shape, and all adapters one company."""
     by_shape: dict[tuple[torch.Size, int], list[int]] = {}
     for place, (number, _, rows) in enumerate(pieces):
-        by_shape.setdefault((rows["x0"].shape, ranks[number]), []).append(place)
+        by_shape.setdefault((rows["x0"].shape, company[number]), []).append(place)
     for same in by_shape.values():
         for start in range(0, len(same), groups):
             yield same[start : start + groups]

@@ -23,7 +23,7 @@ from coterie.bank.optimiser import optimiser_for
 from coterie.bank.schedule import Turn, passes, plain_turns, turns
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Adapter, LowRank
-from coterie.core.work import Fit, Fitted
+from coterie.core.work import EVERY_LEVEL, Fit, Fitted, Levels
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
 Progress = Callable[[int, int], None]
@@ -63,12 +63,12 @@ class FitJob:
 def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, total: None) -> list[Fitted | NotFinite]:
     """Trains all jobs; answers in their order.
 
-    Clients with the same batch size share passes, those on top of frozen adapters of one rank among themselves; within
-    them those with the most steps go together, so that slots stay busy.
+    Clients with the same batch size and optimiser share passes, those on top of frozen adapters of one rank among
+    themselves; within them those with the most steps go together, so that slots stay busy.
     """
 
-    def company(i: int) -> tuple[int, int]:
-        return jobs[i].fit.batch, jobs[i].rank_beside
+    def company(i: int) -> tuple[int, int, str]:
+        return jobs[i].fit.batch, jobs[i].rank_beside, jobs[i].fit.optimiser
 
     order = sorted(range(len(jobs)), key=lambda i: (company(i), -jobs[i].fit.steps, jobs[i].client))
     chunks: list[list[int]] = []
@@ -104,16 +104,17 @@ def _fit_chunk(
         bank.load(slot, jobs[slot].start if slot < len(jobs) else None)
     bank.bind_training([job.fit.beside for job in jobs])
     anchors = {
-        k: bank.padded(job.fit.anchor).to(bank.device)
+        k: bank.padded(job.start if job.fit.anchor is None else job.fit.anchor).to(bank.device)
         for k, job in enumerate(jobs)
-        if job.fit.mu and job.fit.anchor is not None
+        if job.fit.mu
     }
     trained = {k: bank.factor(job.fit.train) for k, job in enumerate(jobs) if job.fit.train is not None}
     begun = {k: bank.master[k].clone() for k in trained}
+    drifts = {k: bank.padded(job.fit.drift).to(bank.device) for k, job in enumerate(jobs) if job.fit.drift is not None}
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
     cores = {k: Core.begin(bank, bank.master[k], job.fit.within) for k, job in enumerate(jobs) if job.fit.within}
     rows = [cores[k].flat if k in cores else torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
-    optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments)
+    optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments, jobs[0].fit.optimiser)
     losses: list[list[float]] = [[] for _ in jobs]
     failed: set[int] = set()
     for number, (bucket, turn) in enumerate(schedule, 1):
@@ -134,7 +135,7 @@ def _fit_chunk(
             optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, len(losses[k]) - 1)
             pulled = _pulled(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
             mine = cores[k].seen(pulled) if k in cores else pulled * trained[k] if k in trained else pulled
-            rows[k].grad = _clipped(mine, jobs[k].fit.clip)
+            rows[k].grad = _prepared(mine, jobs[k].fit.clip, drifts.get(k))
         optimiser.step()
         for k, mine in trained.items():  # decay would move what has no gradient
             bank.master[k] = torch.where(mine, bank.master[k], begun[k])
@@ -152,7 +153,9 @@ def _client_losses(
 ) -> Tensor:
     """Each slot's mean loss, ``(slots,)``; the sum over clients is what is differentiated, never their mean."""
     examples = {k: sets_of(jobs[k].prepared)[bucket] for k in live}
-    drawn = {k: bank.backbone.draw(examples[k], batch, jobs[k].fit.drop, generators[k]) for k in live}
+    drawn = {
+        k: bank.backbone.draw(examples[k], batch, jobs[k].fit.drop, generators[k], *_levels(jobs[k].fit)) for k in live
+    }
     some = drawn[live[0]]
     idle = {name: torch.zeros_like(value) for name, value in some.items()}
     slots = [drawn.get(k, idle) for k in range(len(bank.master))]
@@ -167,11 +170,18 @@ def _pulled(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> T
     return gradient
 
 
-def _clipped(gradient: Tensor, clip: float) -> Tensor:
-    """The norm of all that a client trains clipped, in place."""
+def _prepared(gradient: Tensor, clip: float, drift: Tensor | None) -> Tensor:
+    """The norm of all that a client trains clipped, what corrects its drift added; in place."""
     if clip:
         gradient *= (clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
+    if drift is not None:
+        gradient += drift
     return gradient
+
+
+def _levels(fit: Fit) -> tuple[Levels, ...]:
+    """Said only where it is not all: a backbone without noise knows nothing of levels."""
+    return () if fit.levels == EVERY_LEVEL else (fit.levels,)
 
 
 def _rate(fit: Fit, step: int) -> float:
@@ -186,7 +196,7 @@ def _result(bank: Bank, slot: int, job: FitJob, losses: list[float]) -> Fitted |
     numbers = (
         {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
     )
-    return Fitted(adapter, examples, numbers)
+    return Fitted(adapter, examples, numbers, sum(_rate(job.fit, step) for step in range(len(losses))))
 
 
 def _finite(value: float) -> bool:

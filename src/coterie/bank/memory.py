@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from coterie.bank import phases
-from coterie.bank.bank import MOST_ROWS, Bank
+from coterie.bank.bank import MOST_ROWS
 from coterie.bank.denoise import WIDTH
 from coterie.bank.peak import Peak, call_peak, forward_peak, training_peak
 from coterie.bank.phases import RESERVE
 from coterie.bank.shape import sizes_of, slots_for
+from coterie.bank.whole import bank_for, is_whole
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.models.backbone import Backbone, Beside, Rows
@@ -125,6 +126,7 @@ def plan_for(
         one, two = (phases.training(peak, way.moments) for peak in peaks)
         needs.append(one)
         most = 1 + (memory - one) // (two - one) if memory >= one else 0
+        most = min(most, 1) if is_whole(layout) else most
         if most:
             width = _balanced(min(most, WIDEST, num_clients), num_clients)
             peak = one + (width - 1) * (two - one)
@@ -222,13 +224,13 @@ def _sketched(sketch: Backbone, example: Rows, layout: Layout, batch: int, width
 
 
 def client_bytes(backbone: Backbone, layout: Layout, batch: int) -> int:
-    """Bytes that autograd keeps alive for one client's batch, measured by running two: whole storages, not views."""
-    bank = Bank(backbone, layout, 2)
+    """Bytes that autograd keeps alive for one client's batch, measured by running it: whole storages, not views."""
+    bank = bank_for(backbone, layout, 2)
     try:
-        for slot in range(2):
+        for slot in range(bank.width):
             bank.load(slot, layout.start(slot))
         bank.bind_training()
-        rows = backbone.draw(_example(backbone), 2 * batch, 0.0, torch.Generator().manual_seed(0))
+        rows = backbone.draw(_example(backbone), bank.width * batch, 0.0, torch.Generator().manual_seed(0))
         seen = {p.untyped_storage().data_ptr() for p in backbone.network.parameters()}
         seen.add(bank.work.untyped_storage().data_ptr())
         kept: list[Tensor] = []  # alive until the end, so that no address is seen twice for two tensors
@@ -243,7 +245,7 @@ def client_bytes(backbone: Backbone, layout: Layout, batch: int) -> int:
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             losses = backbone.losses(rows)
         del losses
-        return sum(tensor.untyped_storage().nbytes() for tensor in kept) // 2
+        return sum(tensor.untyped_storage().nbytes() for tensor in kept) // bank.width
     finally:
         bank.close()
 
@@ -262,7 +264,7 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
         UserError: if not even one client fits, with the smallest memory that would do.
     """
     each, sizes = client_bytes(backbone, layout, batch), sizes_of(backbone, _example(backbone))
-    widths = range(1, min(WIDEST, num_clients) + 1)
+    widths = range(1, (1 if is_whole(layout) else min(WIDEST, num_clients)) + 1)
     fitting = [w for w in widths if predicted_bytes(slots_for(w, batch, sizes), each, layout) <= memory]
     if not fitting:
         need = predicted_bytes(1, each, layout) - memory

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from coterie.bank.bank import Bank
 from coterie.bank.optimiser import MOMENTS
+from coterie.bank.whole import WholeBank, bank_for
 from coterie.core.adapter import Layout
 from coterie.models.backbone import Backbone, Rows
 from coterie.models.packed import weight_bytes
@@ -55,7 +55,7 @@ def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int) ->
         rows: a batch of all slots, ``width * batch`` rows; only shapes and types are read.
         width: slots.
     """
-    bank = Bank(backbone, layout, width)
+    bank = bank_for(backbone, layout, width)
     try:
         bank.bind_training()
         with _fused_attention(), _Alive() as alive:
@@ -65,6 +65,7 @@ def training_peak(backbone: Backbone, layout: Layout, rows: Rows, width: int) ->
                 losses.sum().backward()
             del losses
         copies = 4 + bank.grad.element_size() + (0 if bank.work is bank.master else bank.work.element_size())
+        copies += bank.work.element_size() if isinstance(bank, WholeBank) else 0  # what weights are set back to
         numbers = width * layout.size
         return Peak(weight_bytes(backbone.network), numbers * copies, numbers, alive.peak)
     finally:

@@ -165,6 +165,7 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         alone = int(fields["numbers"].get("group/loners", 0)) if found else 0
         found += f", {alone} of one person" if alone else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
+        moved += f"  across {size(fields['across_bytes'])}" if "across_bytes" in fields else ""
         absent = "".join(f"  {n} {MISSING[kind]}" for kind, n in fields.get("failed", {}).items() if kind in MISSING)
         from coterie.report.lives import happened  # a run has loaded all that it needs, other commands have not
 

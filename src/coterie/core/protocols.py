@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout
+from coterie.core.links import Links
 from coterie.core.update import Update
 from coterie.core.work import Fit, Fitted, Task
 
@@ -26,11 +27,13 @@ class Facts:
         truth: the group that the client really belongs to; only a simulation of labelled data has it, and only the
             grouping ``oracle`` and the evaluation read it.
         rank: largest that the client can train; None is that of the method.
+        place: metres east and north of the base station; None where nobody knows.
     """
 
     num_examples: int
     truth: str | None = None
     rank: int | None = None
+    place: tuple[float, float] | None = None
 
 
 class Site(Protocol):
@@ -100,6 +103,14 @@ class Site(Protocol):
         """In which other words the client's wish is known."""
         ...
 
+    async def noised(self, level: float, told: bool) -> tuple[Sequence[Mapping[str, Tensor]], float]:
+        """The training pictures buried in noise at a level, always the same noise; with encoded captions if ``told``.
+
+        Rows that the server can train on, one mapping for each shape of pictures (``coterie.models.buried``), and the
+        signal-to-noise ratio of what is left of a picture.
+        """
+        ...
+
     async def describe(self, kind: str = "") -> Tensor:
         """The client's wish, encoded, as the run's wish mode sends it. ``kind`` asks for it in other words."""
         ...
@@ -139,7 +150,7 @@ class Replies(Protocol):
         ...
 
 
-class Cohort(Protocol):
+class Cohort(Links, Protocol):
     """The clients of one round, wherever they run."""
 
     def __iter__(self) -> Iterator[ClientId]: ...
@@ -287,9 +298,11 @@ class Keeping(Protocol):
 
     Attributes:
         served_is_whole: whether what the server has draws anything without what the client keeps.
+        only_at_the_end: whether its ``steps`` are taken once, and not with every training.
     """
 
     served_is_whole: ClassVar[bool] = True
+    only_at_the_end: ClassVar[bool] = False
 
     def begin(self, site: Site, served: Adapter) -> Adapter:
         """Where the shared training of a round begins."""

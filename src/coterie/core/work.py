@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt
 
 from coterie.core.adapter import Adapter
+
+Levels = tuple[float, float]
+"""Noise levels above the first and up to the second."""
+
+EVERY_LEVEL: Levels = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,20 @@ class Fit:
     Attributes:
         steps: optimiser steps.
         batch: pictures in a step; a client with fewer draws some of them more than once.
-        rate: learning rate of AdamW.
+        rate: learning rate.
+        optimiser: ``adamw``, or ``sgd``: plain steps along the gradient, which want a much larger rate.
         warmup: steps until the full rate.
         clip: largest norm of the client's whole gradient; 0 turns clipping off.
-        weight_decay: of AdamW.
+        weight_decay: of the optimiser.
         drop: share of captions replaced by the empty one, so that guidance keeps working.
-        mu: strength of the pull toward the anchor, ``mu / 2 * |row - anchor|^2`` (FedProx, Ditto).
+        mu: strength of the pull toward where the training began, ``mu / 2 * |row - start|^2`` (FedProx, Li et al.,
+            2020, arXiv:1812.06127); a form or a keeping may set another anchor than that.
         anchor: set by a form, never in a recipe.
         beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
         train: the factor, ``a`` or ``b``, that alone is trained; set by an aggregator.
         within: a ``b`` in whose span the trained one stays, see ``coterie.bank.core``; set by an aggregator.
+        levels: noise levels that are trained, of a backbone that has any; set by a form.
+        drift: what is added to every gradient once it is clipped; set by a form.
     """
 
     __pydantic_config__: ClassVar[Any] = {"arbitrary_types_allowed": True, "extra": "forbid"}
@@ -59,6 +68,7 @@ class Fit:
     steps: Annotated[int, Ge(0)] = 16
     batch: Annotated[int, Ge(1)] = 8
     rate: Annotated[float, Gt(0)] = 3e-3
+    optimiser: Literal["adamw", "sgd"] = "adamw"
     warmup: Annotated[int, Ge(0)] = 4
     clip: Annotated[float, Ge(0)] = 1.0
     weight_decay: Annotated[float, Ge(0)] = 0.0
@@ -68,6 +78,8 @@ class Fit:
     beside: Adapter | None = field(default=None, repr=False)
     train: str | None = field(default=None, repr=False)
     within: Adapter | None = field(default=None, repr=False)
+    drift: Adapter | None = field(default=None, repr=False)
+    levels: Levels = EVERY_LEVEL
 
     def toward(self, anchor: Adapter, mu: float) -> Fit:
         """The same training, pulled toward an adapter."""
@@ -85,8 +97,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What local training gave: the trained adapter, the client's number of examples, and plain numbers."""
+    """What local training gave.
+
+    Attributes:
+        adapter: trained.
+        num_examples: of the client.
+        numbers: plain ones: losses.
+        travel: sum of the learning rates of all steps that were taken.
+    """
 
     adapter: Adapter
     num_examples: int
     numbers: Mapping[str, float]
+    travel: float = 0.0

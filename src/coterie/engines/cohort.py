@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
+
+from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
+from coterie.core.links import Relayed, Seen
 from coterie.core.protocols import ClientId, Facts, Half, Part
-from coterie.core.work import Task
+from coterie.core.work import Fit, Fitted, Task
 from coterie.engines.memory import version_of
+from coterie.engines.relay import relay
 from coterie.engines.replies import ReplyMap, SumMap
+from coterie.engines.server_fit import train
 from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.sampling import first_to_answer
 from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
-from coterie.wire.meter import Meter, Passage, Work
+from coterie.wire.meter import BACKHAUL, Meter, Passage, Work
 
 WAVE = 64  # clients asked at once, or a few more where that fills the last pass
 
@@ -83,6 +88,7 @@ class Terms:
         times: that clients take for a round, in units of a median client's; only who answers first depends on it.
         wave: clients that are asked at once; the next ones are asked when all of these have answered, so that what is
             in memory does not grow with a round's clients. It changes no number.
+        reaches: whether two clients' devices can hand over directly in a round.
     """
 
     header: Header
@@ -97,6 +103,7 @@ class Terms:
     wave: int = WAVE
     uplink: tuple[Codec, ...] = ()
     times: Mapping[ClientId, float] = field(default_factory=dict)
+    reaches: Callable[[int, ClientId, ClientId], bool] = lambda round, one, other: True
 
 
 @dataclass
@@ -152,8 +159,7 @@ class RoundCohort:
             Halted: if the machine stopped the run.
         """
         call, self.call = self.call, self.call + 1
-        owner = getattr(half, "__self__", None)
-        name = f"{type(owner).__name__}.{half.__name__}"
+        name = name_of(half)
         sealed = self.terms.sealed and self.purpose == "train"
         sums = SumMap(part, sealed) if part is not None else None
         waits = bool(self.enough) and not call  # until all are there, nobody knows who is first
@@ -167,7 +173,7 @@ class RoundCohort:
             for client in wave:
                 answer = answers.pop(client)
                 if isinstance(answer, Exception):
-                    failures[client] = self._failed(client, name, answer)
+                    failures[client] = self.missed(client, name, answer)
                     continue
                 answered.append(client)
                 if sums is None or waits:
@@ -177,14 +183,47 @@ class RoundCohort:
         if waits:
             first = first_to_answer(answered, self.enough, self.strata, self.terms.times, self.terms.seed, self.round)
             for client in sorted(set(answered) - set(first)):
-                failures[client] = self._failed(client, name, Surplus("enough others had answered before it"))
+                failures[client] = self.missed(client, name, Surplus("enough others had answered before it"))
                 del values[client]
             answered = list(first)
             if sums is not None:
                 for client in first:
                     sums.add(client, values[client])
-        asked = len(inputs) - self._spare(inputs) if waits else len(inputs)
-        if self.required and inputs and len(answered) < max(1, self.terms.quorum * asked):
+        self.accept(answered, failures, len(inputs) - self._spare(inputs) if waits else len(inputs))
+        if sums is not None:
+            sums.failures = failures
+            return sums
+        return ReplyMap(values, failures, sealed)
+
+    async def relay(self, half: Half, path: Sequence[ClientId], value: Any, seen: Seen | None = None) -> Relayed:
+        return await relay(self, half, path, value, seen)
+
+    async def look(self, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap | SumMap:
+        known = {**self.accepted, **self.touched}
+        looking = replace(self, purpose="evaluate", required=False, accepted=known, touched={}, enough={})
+        replies = await looking.map(half, inputs)
+        self.call = looking.call
+        return replies
+
+    def backhaul(self, direction: Literal["up", "down"], values: Mapping[str, Any]) -> ReplyMap:
+        arrived = {}
+        for edge, value in sorted(values.items()):
+            header = replace(self.terms.header, round=self.round, attempt=self.attempt, client=edge)
+            packed = pack(header, value, self.terms.codec, known=self.terms.layouts)
+            blob = self.count(direction, edge, packed, BACKHAUL)
+            arrived[edge] = unpack(blob, self.terms.layouts, self.terms.codec)[1]
+        return ReplyMap(arrived, {}, self.terms.sealed and direction == "up")
+
+    async def train(self, start: Adapter, fit: Fit, rows: Sequence[Mapping[str, Tensor]]) -> Fitted:
+        return await train(self, start, fit, rows)
+
+    def accept(self, answered: Sequence[ClientId], failures: Mapping[ClientId, str], asked: int) -> None:
+        """What those who answered remember is to be accepted with the round.
+
+        Raises:
+            QuorumLost: if they are too few of those whose answer was wanted.
+        """
+        if self.required and asked and len(answered) < max(1, self.terms.quorum * asked):
             who, why = next(iter(failures.items()))
             raise QuorumLost(
                 f"round {self.round}: {len(answered)} of {asked} clients answered, fewer than the quorum of "
@@ -192,12 +231,8 @@ class RoundCohort:
             )
         if self.purpose == "train":
             self.touched |= dict.fromkeys(answered, version_of(self.round, self.attempt))
-        if sums is not None:
-            sums.failures = failures
-            return sums
-        return ReplyMap(values, failures, sealed)
 
-    def _failed(self, client: ClientId, half: str, why: Exception) -> str:
+    def missed(self, client: ClientId, half: str, why: Exception) -> str:
         """Notes that a client's answer is not there, and returns the reason."""
         kind = getattr(why, "kind", ClientFailed.kind)
         self.failed[kind] += 1
@@ -210,21 +245,33 @@ class RoundCohort:
         return sum(max(0, asked[name] - count) for name, count in self.enough.items())
 
     async def _exchange(self, client: ClientId, half: str, call: int, value: Any) -> Any:
+        value = self.cut_for(client, value)
+        request = self.count("down", client, self.packed(client, half, call, value))
+        reply = self.count("up", client, await self.terms.courier.visit(client, request))
+        chain = Chain((self.terms.codec,))
+        if self.terms.uplink and self.purpose == "train":
+            chain = Chain(self.terms.uplink, [self._as_received(adapter) for adapter in adapters_in(value)])
+        return self.unpacked(client, reply, chain)
+
+    def packed(self, client: ClientId, half: str, call: int, value: Any) -> bytes:
+        """The request of one exchange."""
         header = replace(
             self.terms.header, round=self.round, attempt=self.attempt, call=call, half=half, client=client,
             accepted=self.accepted.get(client, ""), purpose=self.purpose,
         )  # fmt: skip
-        rank = self.terms.facts[client].rank if client in self.terms.facts else None
-        value = value if rank is None else self._cut(value, rank)
-        request = self._count("down", client, pack(header, value, self.terms.codec, known=self.terms.layouts))
-        reply = self._count("up", client, await self.terms.courier.visit(client, request))
-        chain = Chain((self.terms.codec,))
-        if self.terms.uplink and self.purpose == "train":
-            chain = Chain(self.terms.uplink, [self._as_received(adapter) for adapter in adapters_in(value)])
-        told, answer = unpack(reply, self.terms.layouts, chain)
+        return pack(header, value, self.terms.codec, known=self.terms.layouts)
+
+    def unpacked(self, client: ClientId, reply: bytes, chain: Chain | None = None) -> Any:
+        """What a client answered, by the codec of everything unless it is another chain; its work is counted."""
+        told, answer = unpack(reply, self.terms.layouts, chain or self.terms.codec)
         self.meter.worked(Work(self.round, client, "trained", self.purpose), told.trained)
         self.meter.worked(Work(self.round, client, "scored", self.purpose), told.scored)
         return answer
+
+    def cut_for(self, client: ClientId, value: Any) -> Any:
+        """What a client is sent of a value: nothing of a higher rank than its own."""
+        rank = self.terms.facts[client].rank if client in self.terms.facts else None
+        return value if rank is None else self._cut(value, rank)
 
     def _as_received(self, adapter: Adapter) -> Adapter:
         """An adapter as clients have it once it was written and read."""
@@ -246,5 +293,12 @@ class RoundCohort:
             return {name: self._cut(item, rank) for name, item in value.items()}
         return [self._cut(item, rank) for item in value] if isinstance(value, (list, tuple)) else value
 
-    def _count(self, direction: str, client: ClientId, blob: bytes) -> bytes:
-        return self.meter.count(Passage(self.round, client, direction, self.terms.courier.link, self.purpose), blob)
+    def count(self, direction: str, client: ClientId, blob: bytes, link: str = "") -> bytes:
+        """Counts a blob that crosses, on the courier's link unless it is another, and hands it on."""
+        link = link or self.terms.courier.link
+        return self.meter.count(Passage(self.round, client, direction, link, self.purpose), blob)
+
+
+def name_of(half: Half) -> str:
+    """``Class.method``, by which a site finds a half."""
+    return f"{type(getattr(half, '__self__', None)).__name__}.{half.__name__}"

@@ -7,7 +7,7 @@ one that takes fewer steps sends what it has. Every draw has its own seed, so th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -123,6 +123,11 @@ class Devices:
         late: a client too slow for the deadline takes ``fewer`` steps, as many as it can and at least one, or is
             ``dropped``.
         absence: probability that an asked client does not answer in a round.
+        area: side, in metres, of the square in which clients are, the base station in its middle; drawn once for each
+            client. 0 leaves open where they are.
+        reach: metres up to which two devices can hand over directly; 0 is any distance. Where they cannot, what one
+            has for the other goes by the server.
+        lost: probability that two devices within reach do not reach each other in a round.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -133,6 +138,9 @@ class Devices:
     deadline: Annotated[float, Ge(0)] = 0.0
     late: Literal["fewer", "dropped"] = "fewer"
     absence: Annotated[float, Ge(0), Le(1)] = 0.0
+    area: Annotated[float, Ge(0)] = 0.0
+    reach: Annotated[float, Ge(0)] = 0.0
+    lost: Annotated[float, Ge(0), Le(1)] = 0.0
 
     def of(self, clients: Sequence[str], run_seed: int) -> dict[str, Device]:
         """Each client's machine.
@@ -150,6 +158,32 @@ class Devices:
         if isinstance(self.ranks, Mapping):
             return {usual, *self.ranks.values()}
         return set(self.ranks) or {usual}
+
+    def places(self, clients: Iterable[str], run_seed: int) -> dict[str, tuple[float, float]]:
+        """Metres east and north of the base station by client; empty where that is left open."""
+        if not self.area:
+            return {}
+        drawn = {c: np.random.default_rng(seed_for(run_seed, 0, c, "place")).random(2) - 0.5 for c in clients}
+        return {c: (float(self.area * east), float(self.area * north)) for c, (east, north) in drawn.items()}
+
+    def reaches(self, clients: Iterable[str], run_seed: int) -> Callable[[int, str, str], bool]:
+        """Whether two clients can hand over directly in a round; both ways alike.
+
+        Raises:
+            UserError: if there is a reach and nobody knows where clients are.
+        """
+        places = self.places(clients, run_seed)
+        if self.reach and not places:
+            raise UserError(f"devices.reach: {self.reach:g} metres say nothing where devices.area is 0; set that too")
+
+        def can(round: int, one: str, other: str) -> bool:
+            if self.reach and math.dist(places[one], places[other]) > self.reach:
+                return False
+            pair = "\x1f".join(sorted((one, other)))
+            drawn = np.random.default_rng(seed_for(run_seed, round, pair, "direct")).random() if self.lost else 1.0
+            return bool(drawn >= self.lost)
+
+        return can
 
     def _pace(self, run_seed: int, client: str) -> float:
         rng = np.random.default_rng(seed_for(run_seed, 0, client, "pace"))

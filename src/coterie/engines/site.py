@@ -190,6 +190,11 @@ class OpenSite:
         losses: Tensor = await Work("score", self.client, (adapters, self.host.belongings.train, levels, seed))
         return losses
 
+    async def noised(self, level: float, told: bool) -> tuple[Sequence[Mapping[str, Tensor]], float]:
+        seed = seed_for(self.host.house.seed, 0, self.client, "noised")
+        buried: tuple[Shaped, float] = await Work("bury", self.client, (self.host.belongings.train, level, told, seed))
+        return buried
+
     async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
         mix = () if adapter is None else ((adapter, 1.0),)
         told = [self.host.belongings.before + prompt for prompt in prompts]

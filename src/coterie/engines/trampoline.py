@@ -11,6 +11,9 @@ from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+SERVER = "server"
+"""Whose work it is that no client asked for."""
+
 
 @dataclass(frozen=True)
 class Work:

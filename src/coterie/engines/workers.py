@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coterie.core.adapter import Layout
+from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
+from coterie.core.work import Fit, Fitted
 from coterie.engines.cohort import ClientFailed, raise_halted
 from coterie.engines.devices import Away, Straggler
 from coterie.engines.site import SiteHost
-from coterie.engines.trampoline import Together, Work, run
+from coterie.engines.trampoline import SERVER, Together, Work, run
 from coterie.engines.workshop import Workshop
 from coterie.wire.envelope import Header, pack, unpack
 
@@ -135,11 +136,22 @@ class Workers:
             items = {w.client: _as_tensor(w.payload) for w in works if w.client not in lost}
             answers = self._exchange({"visit": items})
             return [answers.get(w.client, ClientFailed(f"there is no client called {w.client!r}")) for w in works]
+        if kind == "fit":
+            return [self._trained(*work.payload) for work in works]
         # The server's pictures: the requests are shared out evenly, each worker's in order.
         flat = [request for w in works for request in w.payload]
         drawn = self._exchange({"sample": flat})
         pictures = np.stack([drawn[str(i)] for i in range(len(flat))])
         return np.split(pictures, np.cumsum([len(w.payload) for w in works])[:-1])
+
+    def _trained(self, start: Adapter, fit: Fit, rows: Any, seed: int) -> Fitted | Exception:
+        """The server's own training, in the first worker: this process holds no backbone."""
+        plain = {f.name: getattr(fit, f.name) for f in fields(fit)}
+        job = {"start": start, "fit": plain, "rows": list(rows) if isinstance(rows, tuple) else rows, "seed": seed}
+        answer = self._exchange({"fit": {"job": job}})["job"]
+        if isinstance(answer, Exception):
+            return answer
+        return Fitted(Adapter(start.layout, answer["row"]), **answer["told"])
 
     def _exchange(self, job: Mapping[str, Any]) -> dict[str, Any]:
         (kind, items), count = next(iter(job.items())), len(self._pipes)
@@ -147,6 +159,8 @@ class Workers:
         for number, pipe in enumerate(self._pipes):
             if kind == "visit":
                 share: Any = {c: blob for c, blob in items.items() if self._seats[c] == number}
+            elif kind == "fit":
+                share = items if number == 0 else {}
             else:
                 mine = range(number, len(items), count)
                 share = {
@@ -233,6 +247,16 @@ async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
         requests = [(p, tuple((a, w) for a, w in mix), seed) for p, mix, seed in job["sample"].values()]
         pictures = await Work("sample", "server", requests)
         return {key: torch.from_numpy(picture.copy()) for key, picture in zip(job["sample"], pictures, strict=True)}
+    if "fit" in job:
+        asked = job["fit"]["job"]
+        rows = tuple(asked["rows"]) if isinstance(asked["rows"], list) else asked["rows"]
+        fit = Fit(**{**asked["fit"], "levels": tuple(asked["fit"]["levels"])})
+        try:
+            done: Fitted = await Work("fit", SERVER, (asked["start"], fit, rows, asked["seed"]))
+        except Exception as error:  # a loss that is no number: for the main process to say
+            return {"job": {"failed": str(error), "kind": ClientFailed.kind}}
+        told = {"num_examples": done.num_examples, "numbers": dict(done.numbers), "travel": done.travel}
+        return {"job": {"row": done.adapter.row, "told": told}}
     visits: dict[str, Coroutine[Any, Any, Any]] = {
         client: side.hosts[client].handle(_as_bytes(blob)) for client, blob in job["visit"].items()
     }
@@ -251,6 +275,8 @@ def _answer(value: Any) -> Any:
         return value.numpy()
     if "failed" in value:
         return KINDS[value["kind"]](value["failed"])
+    if "row" in value:
+        return value
     return _as_bytes(value["blob"])
 
 

@@ -14,10 +14,12 @@ from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
 from coterie.core.adapter import Adapter
+from coterie.core.errors import UserError
 from coterie.core.room import with_room
 from coterie.core.seeds import seed_for
 from coterie.engines.trampoline import Work
-from coterie.models.backbone import Rows, Shaped
+from coterie.models.backbone import Rows, Shaped, sets_of
+from coterie.models.buried import bury
 from coterie.models.encoders.public import public_texts, wish_vectors
 
 NO_ROOM = (
@@ -88,6 +90,18 @@ class Workshop:
             fixed = self.bank.backbone.fixed(rows, levels, seed)
         found = evaluate(self.bank, [EvalJob(client, adapter, fixed) for adapter in adapters])
         return torch.stack([losses.double().mean() for losses in found])
+
+    def _bury(self, works: Sequence[Work]) -> Sequence[Any]:
+        return [self._buried(*work.payload) for work in works]
+
+    def _buried(self, rows: Rows | Shaped, level: float, told: bool, seed: int) -> tuple[Shaped, float] | UserError:
+        noise = getattr(self.bank.backbone, "path", None)
+        if noise is None:
+            return UserError("this backbone buries nothing in noise, so its training cannot be split over denoising")
+        shapes = enumerate(sets_of(rows))
+        found = tuple(bury(some, noise, level, told, seed_for(seed, 0, "", str(shape))) for shape, some in shapes)
+        signal, strength = noise.weights(torch.tensor([level]), torch.zeros(1, 1))
+        return found, float((signal / strength) ** 2)
 
     def _sample(self, works: Sequence[Work]) -> Sequence[Any]:
         asked = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from coterie.core.links import Order
 from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping, ServerOptimiser, Split
 from coterie.core.shelf import Shelf
 
@@ -12,3 +13,4 @@ KEEPINGS: Shelf[Keeping] = Shelf("coterie.federation.keepings", "keeping")
 INTERACTIONS: Shelf[Interaction] = Shelf("coterie.federation.interactions", "interaction", "none")
 AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator", "mean")
 OPTIMISERS: Shelf[ServerOptimiser] = Shelf("coterie.federation.optimisers", "server optimiser", "fedavg")
+ORDERS: Shelf[Order] = Shelf("coterie.federation.orders", "order", "random")

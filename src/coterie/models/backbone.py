@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
+from coterie.core.work import EVERY_LEVEL, Levels
 
 Rows = Mapping[str, Tensor]
 """Tensors whose first dimension counts rows: examples, or rows of a batch."""
@@ -76,7 +77,9 @@ class Backbone(Protocol):
         """Everything constant about examples ``(n, height, width, 3)``, computed once: latents, encoded captions."""
         ...
 
-    def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
+    def draw(
+        self, prepared: Rows, batch: int, drop: float, generator: torch.Generator, levels: Levels = EVERY_LEVEL
+    ) -> Rows:
         """One training batch: which examples, noise, noise levels, dropped captions; all from the generator."""
         ...
 

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import torch
 
+from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models.backbone import Rows
+from coterie.models.buried import levels_between
 from coterie.models.noise import Noise
 
 
-def drawn(prepared: Rows, empty: Rows, noise: Noise, batch: int, drop: float, generator: torch.Generator) -> Rows:
+def drawn(
+    prepared: Rows,
+    empty: Rows,
+    noise: Noise,
+    batch: int,
+    drop: float,
+    generator: torch.Generator,
+    levels: Levels = EVERY_LEVEL,
+) -> Rows:
     """One training batch; examples come round evenly.
 
     Args:
-        prepared: ``x0`` and conditions, one row an example.
+        prepared: ``x0`` and conditions, one row an example; conditions that are not there are those of no caption.
         empty: the conditions of no caption at all, one row.
         noise: levels to train at.
         batch: rows.
         drop: share of captions replaced by the empty one.
         generator: of every draw.
+        levels: above the first, up to the second.
     """
     x0, n = prepared["x0"], len(prepared["x0"])
     order = torch.cat([torch.randperm(n, generator=generator) for _ in range(-(-batch // n))])[:batch]
     buried = torch.randn(batch, *x0.shape[1:], generator=generator)
-    level = noise.draw(batch, generator)
+    level = levels_between(noise, *levels, batch, generator)
     dropped = torch.rand(batch, generator=generator) < drop
     rows = {"x0": x0[order], "noise": buried, "level": level}
+    if "since" in prepared:
+        rows["since"] = prepared["since"][order]
     for name, nothing in empty.items():
-        told = prepared[name][order]
+        told = prepared[name][order] if name in prepared else nothing.expand(batch, *nothing.shape[1:])
         rows[name] = torch.where(dropped.view(-1, *[1] * (told.dim() - 1)), nothing, told)
     return rows
 

@@ -35,6 +35,14 @@ class Noise(Protocol):
         """What the network should say, ``(n, ...)``."""
         ...
 
+    def weights(self, level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """What ``corrupt`` multiplies picture and noise with at levels ``(n,)``, ``(n, 1, ...)`` each."""
+        ...
+
+    def target_from(self, x: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        """What the network should say of noisy ``x`` if that is the noise in it: ``target`` without the picture."""
+        ...
+
     def timestep(self, level: Tensor) -> Tensor:
         """What the network is told about levels ``(n,)``."""
         ...
@@ -77,14 +85,20 @@ class Diffusion:
         return (((torch.arange(count) + 0.5) / count * self.total).floor() + 1) / self.total
 
     def corrupt(self, x0: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-        signal, strength = self._weights(level, x0)
+        signal, strength = self.weights(level, x0)
         return signal * x0 + strength * noise
 
     def target(self, x0: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         if self.prediction == "epsilon":
             return noise
-        signal, strength = self._weights(level, x0)
+        signal, strength = self.weights(level, x0)
         return signal * noise - strength * x0
+
+    def target_from(self, x: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        if self.prediction == "epsilon":
+            return noise
+        signal, strength = self.weights(level, x)
+        return (noise - strength * x) / signal
 
     def timestep(self, level: Tensor) -> Tensor:
         return self._index(level) - 1
@@ -97,7 +111,7 @@ class Diffusion:
         return torch.cat([levels, torch.zeros(1)])
 
     def step(self, x: Tensor, output: Tensor, level: Tensor, after: Tensor) -> Tensor:
-        signal, strength = self._weights(level, x)
+        signal, strength = self.weights(level, x)
         if self.prediction == "epsilon":
             x0, noise = (x - strength * output) / signal, output
         else:
@@ -109,7 +123,7 @@ class Diffusion:
     def _index(self, level: Tensor) -> Tensor:
         return (level * self.total).round().long()
 
-    def _weights(self, level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def weights(self, level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         kept = self.kept.to(like.device)[self._index(level).to(like.device)].view(-1, *[1] * (like.dim() - 1))
         return kept.sqrt(), (1 - kept).sqrt()
 
@@ -138,6 +152,14 @@ class Flow:
 
     def target(self, x0: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         return noise - x0
+
+    def target_from(self, x: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+        signal, _ = self.weights(level, x)
+        return (noise - x) / signal
+
+    def weights(self, level: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        sigma = level.to(like.device).view(-1, *[1] * (like.dim() - 1))
+        return 1 - sigma, sigma
 
     def timestep(self, level: Tensor) -> Tensor:
         return level * flow.TIMESTEPS

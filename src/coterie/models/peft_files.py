@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Layout, LowRank, build
+from coterie.core.adapter import Adapter, Dense, Layout, LowRank, build
 from coterie.core.errors import OtherModel, UserError
+from coterie.models.dense_files import dense_files, is_dense, read_dense
 from coterie.models.safetensors_files import one_line, read_tensors
 
 _PREFIX = "base_model.model."
@@ -26,6 +27,8 @@ _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 def peft_files(adapter: Adapter) -> dict[str, bytes]:
     """The two files of an adapter, by name."""
+    if all(isinstance(part, Dense) for part in adapter.layout.parts):
+        return dense_files(adapter)
     tensors = {}
     ranks: dict[str, int] = {}
     alphas: dict[str, float] = {}
@@ -84,6 +87,8 @@ def read_peft(folder: Path, backbone: str | None = None) -> Adapter:
         raise OtherModel(
             f"{path}: the adapter belongs to another backbone: its digest is {one_line(str(found))}, wanted {backbone}"
         )
+    if is_dense(config):
+        return read_dense(path, tensors, order, str(found or ""))
     parts, pieces = [], []
     names = [key[len(_PREFIX) : -len(_A)] for key in tensors if key.startswith(_PREFIX) and key.endswith(_A)]
     for name in sorted(names, key=lambda n: order.get(n, len(order))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coterie.report.read import Arm
+from coterie.wire.meter import BACKHAUL, Passage
 
 BYTES_A_NUMBER = {"raw": 4, "cast": 2}
 
@@ -14,6 +15,10 @@ ADAPTER = (
 )
 NUMBERS = "How well the person's own adapter fits their pictures; no adapter is sent in this form."
 WISH = "What the wish says: numbers like these can be turned back into words by somebody who tries."
+BURIED = (
+    "As much of every training picture as its noise leaves, which is in the journal as buried/snr; and with encoded "
+    "captions, what these say."
+)
 SCORES = "How well an adapter fits this person's held-out pictures, and how many of the drawn ones look like copies."
 RECEIPT = "Only whether two people keep the very same adapter: it is a checksum."
 
@@ -33,8 +38,10 @@ class Crossing:
 def sent_by_people(arm: Arm) -> list[Crossing]:
     """What left devices, in the order in which it happens; bytes as counted on the wire, envelopes included."""
     alone = arm.form == "local"
+    what, reveals = ("noised pictures", BURIED) if arm.form == "split_steps" else ("the encoded wish", WISH)
     kinds = {
-        "enrol": ("the encoded wish", "once, before training", WISH),
+        "enrol": (what, "once, before training", reveals),
+        "across": ("the trained adapter, to another's device", "every round", f"To that other person: {ADAPTER}"),
         "train": ("training figures" if alone else "the trained adapter", "every round", NUMBERS if alone else ADAPTER),
         "evaluate": (
             "scores on held-out pictures, counts of copies", "before training, after rounds, at the end", SCORES
@@ -42,15 +49,20 @@ def sent_by_people(arm: Arm) -> list[Crossing]:
         "keep": ("a receipt for what was kept", "once, at the end", RECEIPT),
     }  # fmt: skip
     found = []
-    for purpose, (what, when, reveals) in kinds.items():
-        passages = [p for p in arm.meter.num_bytes if p.purpose == purpose and not p.wasted]
-        senders = {p.client for p in passages if p.direction == "up"}
-        messages = arm.meter.messages(direction="up", purpose=purpose)
-        if senders and messages:
-            total = arm.meter.total(direction="up", purpose=purpose)
-            n = len(senders)
+    for kind, (what, when, reveals) in kinds.items():
+        purpose, way = ("train", "across") if kind == "across" else (kind, "up")
+        passages = [p for p in arm.meter.num_bytes if (p.purpose, p.direction) == (purpose, way) and _a_persons(p)]
+        if passages:
+            n = len({p.client for p in passages})
+            messages = sum(arm.meter.num_messages[p] for p in passages)
+            total = sum(arm.meter.num_bytes[p] for p in passages)
             found.append(Crossing(what, when, messages / n, total / messages, total / n, reveals))
     return found
+
+
+def _a_persons(passage: Passage) -> bool:
+    """Whether a device sent it, in an attempt that counted."""
+    return passage.link != BACKHAUL and not passage.wasted
 
 
 def other_wishes(arm: Arm) -> str | None:
@@ -84,24 +96,29 @@ class Weight:
 
 def weight_of(arm: Arm) -> Weight | None:
     """The mean trained message of a person and round; None if nobody sent one."""
-    messages = arm.meter.messages(direction="up", purpose="train")
+    ups = [p for p in arm.meter.num_bytes if (p.purpose, p.direction) == ("train", "up") and _a_persons(p)]
+    messages = sum(arm.meter.num_messages[p] for p in ups)
     if not messages:
         return None
     parameters = arm.results.get("backbone_parameters")
     each = BYTES_A_NUMBER.get(str(arm.table("codec").get("name", "")))
     full = float(parameters * each) if parameters and each else None
-    up = arm.meter.total(direction="up", purpose="train") / messages
+    up = sum(arm.meter.num_bytes[p] for p in ups) / messages
     return Weight(up, full, int(parameters) if parameters else None, each)
 
 
 def traffic(arm: Arm) -> list[dict[str, object]]:
-    """Bytes of all people together by purpose, up and down."""
+    """Bytes of all people together by purpose, up, down and from device to device; then those between servers."""
     labels = {"enrol": "enrolment", "train": "training", "evaluate": "measuring", "keep": "handing over at the end"}
     known = {p.purpose for p in arm.meter.num_bytes}
     rows: list[dict[str, object]] = []
     for purpose in [*(p for p in labels if p in known), *sorted(known - set(labels))]:
-        up, down = (arm.meter.total(direction=way, purpose=purpose) for way in ("up", "down"))
-        rows.append({"purpose": labels.get(purpose, purpose), "up": up, "down": down})
+        all_ways = {way: arm.meter.total(direction=way, purpose=purpose) for way in ("up", "down", "across")}
+        between = {way: arm.meter.total(direction=way, purpose=purpose, link=BACKHAUL) for way in ("up", "down")}
+        mine = {way: total - between.get(way, 0) for way, total in all_ways.items()}
+        rows.append({"purpose": labels.get(purpose, purpose), **mine})
+        if any(between.values()):
+            rows.append({"purpose": f"{labels.get(purpose, purpose)}, edges and cloud", **between, "across": 0})
     return rows
 
 

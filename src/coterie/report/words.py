@@ -7,7 +7,9 @@ import math
 COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 FORMS = {
     "clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone",
-    "ifca": "The adapter that suits best",
+    "ifca": "The adapter that suits best", "sequential": "One adapter from device to device",
+    "hierarchical": "One adapter by way of edges", "scaffold": "One adapter, drift corrected",
+    "split_steps": "One adapter, noise at the server",
 }  # fmt: skip
 GROUPINGS = {
     "wishes": "grouped by what they wished for in their own words",
@@ -16,6 +18,7 @@ GROUPINGS = {
     "oracle": "grouped by their true styles, which only a simulation knows",
     "random": "grouped at random",
     "single": "all in one group",
+    "given": "in groups that were given",
 }
 
 

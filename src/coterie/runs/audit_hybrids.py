@@ -41,8 +41,9 @@ def audit_hybrids(
     Raises:
         UserError: if the run is of other pictures, or has no two clusters of different styles.
     """
-    from coterie.bank.bank import MOST_ROWS, Bank
+    from coterie.bank.bank import MOST_ROWS
     from coterie.bank.denoise import Request, sample
+    from coterie.bank.whole import bank_for
     from coterie.runs.build import load_backbone
 
     folder = open_run(path)
@@ -55,7 +56,7 @@ def audit_hybrids(
         raise UserError(f"{path}: there are no two clusters of different styles to mix")
     backbone = load_backbone(recipe)
     adapters = {name: adapter_of(folder, name, backbone.digest) for name in styles}
-    bank = Bank(backbone, recipe.method.layout(backbone), 1, rows=recipe.engine.rows or MOST_ROWS)
+    bank = bank_for(backbone, recipe.method.layout(backbone), 1, rows=recipe.engine.rows or MOST_ROWS)
     seed, requests, keys = noise_seed(recipe.seed), [], []
     for a, b in pairs:
         one, other = adapters[a], adapters[b]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from coterie.bank.bank import MOST_ROWS, Bank
+from coterie.bank.bank import MOST_ROWS
 from coterie.bank.memory import Plan, Way, plan_for, ways
+from coterie.bank.whole import bank_for
 from coterie.core.adapter import Layout
 from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
@@ -225,6 +226,8 @@ def ways_of(recipe: Recipe) -> list[Way]:
     eighth = ("8bit",) if installed() else ()
     quantise = getattr(backbone, "quantise", "none")
     checkpointing = {"auto": (False, True), "on": (True,), "off": (False,)}[getattr(backbone, "checkpointing", "off")]
+    if getattr(recipe.method, "whole", False):  # what is trained is not rounded
+        rounded = ()
     return ways(
         ("none", *rounded) if quantise == "auto" else (quantise,),
         ("fp32", *eighth) if moments == "auto" else (moments,),
@@ -273,11 +276,13 @@ def assemble(
         for index, name in enumerate(sorted(people.clients))
         if only(index)
     }
+    places = recipe.devices.places(people.clients, recipe.seed)
     facts = {
-        name: Facts(len(c.train), c.style, devices[name].rank or None) for name, c in sorted(people.clients.items())
+        name: Facts(len(c.train), c.style, devices[name].rank or None, places.get(name))
+        for name, c in sorted(people.clients.items())
     }
     backbone.free()
-    bank = Bank(backbone, layout, recipe.engine.width, recipe.engine.moments, recipe.engine.rows or MOST_ROWS)
+    bank = bank_for(backbone, layout, recipe.engine.width, recipe.engine.moments, recipe.engine.rows or MOST_ROWS)
     more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
     return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)

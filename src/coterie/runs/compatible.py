@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
 from coterie.federation.shelves import FORMS
+
+
+def require_possible_form(form: Any, ranks: Set[int], usual: int, flip: bool, where: str) -> None:
+    """All that a form cannot do with what is beside it: clients' ranks, the method's, mirrored pictures."""
+    require_whole_adapters(form, where)
+    require_early_groups(form, where)
+    require_plain_steps(form, where)
+    require_one_version(form, flip, where)
+    require_one_rank(form, ranks, usual, where)
 
 
 def require_whole_adapters(form: Any, where: str) -> None:
@@ -22,10 +32,24 @@ def require_whole_adapters(form: Any, where: str) -> None:
         raise UserError(f"{mine}; form.grouping {shelf_name(grouping)} compares what adapters do: use wishes")
     if interaction is not None and shelf_name(interaction) != "none":
         raise UserError(f"{mine}; form.interaction {shelf_name(interaction)} mixes what adapters do: use none")
+    if getattr(form, "trains_on_server", False):
+        raise UserError(f"{mine}; the form {shelf_name(form)} trains them there: use another keeping")
 
 
 def require_small_own_part(form: Any, method: Any, where: str) -> None:
-    """What a client stacks on the served adapter is trained in the same bank."""
+    """What a client stacks on the served adapter is trained in the same bank, and whole weights have no factors."""
+    if getattr(method, "whole", False):
+        keeping = getattr(form, "keeping", None)
+        if keeping is not None and (hasattr(keeping, "rank") or not keeping.served_is_whole):
+            raise UserError(
+                f"{where}: form.keeping {shelf_name(keeping)} takes factors apart, and method {shelf_name(method)} has "
+                "none; take ditto, finetune or none"
+            )
+        if getattr(form, "serves_two", False):
+            raise UserError(
+                f"{where}: the form {shelf_name(form)} puts factors side by side, and method {shelf_name(method)} has "
+                "none; take clustered"
+            )
     own, whole = getattr(getattr(form, "keeping", None), "rank", None), getattr(method, "rank", None)
     if own is not None and whole is not None and own > whole:
         raise UserError(f"{where}: form.keeping.rank: {own} is more than method.rank, which is {whole}")
@@ -66,4 +90,41 @@ def require_what_rule_asks(form: Any, where: str) -> None:
         raise UserError(
             f"{mine}.server {shelf_name(server)} remembers single factors, which form.interaction "
             f"{shelf_name(interaction)} writes anew: use the interaction none, or the server fedavg"
+        )
+
+
+def require_one_rank(form: Any, ranks: Set[int], usual: int, where: str) -> None:
+    """Some forms hand on factors as they are, so that everybody's must have the shape of the method's."""
+    if getattr(form, "one_rank", False) and ranks != {usual}:
+        raise UserError(
+            f"{where}: devices.ranks: the form {shelf_name(form)} needs method.rank, {usual}, for everybody; take "
+            "fedavg or clustered with form.aggregator rank_bands"
+        )
+
+
+def require_plain_steps(form: Any, where: str) -> None:
+    """A correction of gradients means nothing to an optimiser that divides by their size."""
+    if getattr(form, "plain_steps", False) and form.fit.optimiser != "sgd":
+        raise UserError(
+            f"{where}: form.fit.optimiser: the form {shelf_name(form)} corrects plain gradient steps, this is "
+            f"{form.fit.optimiser}; take sgd, with a larger form.fit.rate"
+        )
+
+
+def require_early_groups(form: Any, where: str) -> None:
+    """Some forms need to know who belongs where before anything was trained."""
+    grouping = getattr(form, "grouping", None)
+    if grouping is not None and getattr(form, "groups_first", False) and grouping.reads in ("adapters", "both"):
+        raise UserError(
+            f"{where}: form.grouping {shelf_name(grouping)} compares trained adapters, and the form {shelf_name(form)} "
+            "needs its groups before the first round; take wishes or given"
+        )
+
+
+def require_one_version(form: Any, flip: bool, where: str) -> None:
+    """What a picture is buried in protects it once."""
+    if flip and getattr(form, "one_version", False):
+        raise UserError(
+            f"{where}: data.flip: the form {shelf_name(form)} sends one noised version of each picture, and its "
+            "mirrored copy would be a second one; leave it false"
         )

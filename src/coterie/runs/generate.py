@@ -94,8 +94,9 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         UserError: if the prompt is empty, the run has no such adapter, the mix cannot be read, or an adapter is of
             another backbone.
     """
-    from coterie.bank.bank import MOST_ROWS, Bank
+    from coterie.bank.bank import MOST_ROWS
     from coterie.bank.denoise import Request, sample
+    from coterie.bank.whole import bank_for
     from coterie.runs.build import load_backbone
 
     folder = open_run(path)
@@ -113,7 +114,7 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         layers, adapters = adaptable(backbone.network), [adapter for adapter, _ in mix]
         mix = tuple((aligned(adapter, adapters, layers), weight) for adapter, weight in mix)
         layout = at_rank(mix[0][0].layout, max(largest_rank(adapter) for adapter, _ in mix))
-    bank = Bank(backbone, layout, 1, rows=recipe.engine.rows or MOST_ROWS)
+    bank = bank_for(backbone, layout, 1, rows=recipe.engine.rows or MOST_ROWS)
     requests = [
         Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance, wanted.way) for i in range(wanted.n)
     ]

@@ -124,6 +124,7 @@ class Loop:
         self.tell(
             "round_done", round=number, attempt=attempt, seconds=round(time.monotonic() - began, 2),
             up_bytes=crossed.total(direction="up"), down_bytes=crossed.total(direction="down"),
+            **({"across_bytes": across} if (across := crossed.total(direction="across")) else {}),
             loss=sum(own) / len(own) if own else None, numbers={**noted, **state.numbers},
             clusters=dict(self.form.strata(state)), failed=dict(sorted(failed.items())),
             **(news._asdict() if number and any(news) else {}),

@@ -19,6 +19,11 @@ def require_bearable_codecs(recipe: Any, where: str) -> None:
         name = shelf_name(recipe.codec)
         raise UserError(f"{where}: codec: {name} is for what clients send back in training; use uplink = ['{name}']")
     names = [shelf_name(codec) for codec in recipe.uplink]
+    if names and getattr(recipe.form, "hands_over", False):
+        raise UserError(
+            f"{where}: uplink: the form {shelf_name(recipe.form)} hands on what a client made, all written alike; "
+            "leave uplink out, and use codec = 'int8' or 'cast'"
+        )
     for codec, name in zip(recipe.uplink[:-1], names, strict=False):
         if codec.last:
             raise UserError(f"{where}: uplink: after {name} numbers are as they travel; put it last")

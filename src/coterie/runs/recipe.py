@@ -23,7 +23,8 @@ from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.attendance import Change, require_possible
-from coterie.runs.compatible import require_small_own_part, require_what_rule_asks, require_whole_adapters
+from coterie.runs.budget import within_budget
+from coterie.runs.compatible import require_possible_form, require_small_own_part, require_what_rule_asks
 from coterie.runs.lossy import require_bearable_codecs
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
@@ -170,6 +171,8 @@ class Recipe(Settings):
         name: of the run.
         seed: of every draw.
         rounds: of training; enrolment is round 0.
+        budget: optimiser steps that a client takes in the whole run, its keeping's among them; decides
+            ``form.fit.steps``, so that forms can be compared at equal training. 0 leaves that as it is.
         form: the shape of collaboration.
         data: whose pictures.
         backbone: the frozen model.
@@ -192,6 +195,7 @@ class Recipe(Settings):
     name: str = Field("studio", pattern=r"^[A-Za-z0-9._-]+$")
     seed: int = Field(0, ge=0, lt=2**63)
     rounds: int = Field(3, ge=0)
+    budget: int = Field(0, ge=0)
     form: Annotated[Form, FORMS] = Field(default_factory=lambda: FORMS.build("clustered"))
     data: Data = Data()
     backbone: Annotated[BackboneSettings, BACKBONES] = Field(default_factory=lambda: BACKBONES.build("doodle"))
@@ -268,15 +272,17 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
             validated(Recipe, merged(plain, recipe.control), "control")
     except Problems as problems:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
+    recipe = within_budget(recipe, where)
     for one in filter(None, (recipe, control_of(recipe))):
         _require_sums(one, where)
         _require_adapters(one, where)
         _require_ranks(one, where)
         _require_different_sinks(one, where)
         _require_shapes(one, where)
+        usual = int(getattr(one.method, "rank", 0))
+        require_possible_form(one.form, one.devices.distinct_ranks(usual), usual, one.data.flip, where)
         require_what_rule_asks(one.form, where)
         require_bearable_codecs(one, where)
-        require_whole_adapters(one.form, where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)
     return recipe
@@ -298,7 +304,7 @@ def _require_sums(recipe: Recipe, where: str) -> None:
     if rule is not None and not rule.linear:
         raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
     if getattr(recipe.form, "needs_single_replies", False):
-        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients chose")
+        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients answer")
 
 
 def _require_adapters(recipe: Recipe, where: str) -> None:
@@ -363,7 +369,7 @@ def control_of(recipe: Recipe) -> Recipe | None:
     plain = as_plain(recipe)
     changes = plain.pop("control")
     control: Recipe = validated(Recipe, merged(plain, {"name": "control", **changes}), "control")
-    return control
+    return within_budget(control, "control")
 
 
 def merged(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

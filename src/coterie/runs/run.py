@@ -365,6 +365,7 @@ def terms_of(
         wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends
         uplink=recipe.uplink,
         times={c: d.time(recipe.form.fit.steps) for c, d in recipe.devices.of(list(facts), recipe.seed).items()},
+        reaches=recipe.devices.reaches(facts, recipe.seed),
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from coterie.bank.bank import MOST_ROWS, Bank
+from coterie.bank.bank import MOST_ROWS
 from coterie.bank.denoise import Request, sample
+from coterie.bank.whole import bank_for
 from coterie.core.seeds import seed_for
 from coterie.models.peft_files import read_peft
 from coterie.runs.build import load_backbone
@@ -63,7 +64,7 @@ def drawn(chosen: Chosen, real: Real, run: Path, seed: int) -> dict[str, Pixels]
 
 def _draw(chosen: Chosen, real: Real, run: Path, recipe: Recipe, seed: int) -> dict[str, Pixels]:
     backbone = load_backbone(recipe)
-    bank = Bank(backbone, recipe.method.layout(backbone), 1, rows=recipe.engine.rows or MOST_ROWS)
+    bank = bank_for(backbone, recipe.method.layout(backbone), 1, rows=recipe.engine.rows or MOST_ROWS)
     people = people_of(chosen).described()[1]
     told = recipe.data.prompt == "wish"
     wanted = orders(chosen, real, seed)

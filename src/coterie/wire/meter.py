@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+DIRECT = "device-to-device"
+"""The link of what goes across."""
+
+BACKHAUL = "backhaul"
+"""The link between servers: edges and the cloud. Its ``client`` is an edge."""
+
 
 class Passage(NamedTuple):
     """One kind of crossing.

@@ -187,6 +187,19 @@ def test_the_pull_is_the_gradient_of_its_penalty(backbone, examples):
     assert torch.equal(run(model, layout, [replace(job, fit=job.fit.toward(anchor, 0.0))], 1)[0].adapter.row, free)
 
 
+def test_without_an_anchor_the_pull_is_toward_the_start(backbone, examples):
+    """FedProx: what is served is where training begins."""
+    model = backbone()
+    layout = model.layout(4, 4, "attention")
+    (job,) = jobs_for(model, examples, layout, 1, steps=4)
+    pulled = replace(job, fit=replace(job.fit, mu=0.5))
+    named = replace(job, fit=job.fit.toward(job.start, 0.5))
+    free = run(model, layout, [job], 1)[0].adapter.row
+    near = run(model, layout, [pulled], 1)[0].adapter.row
+    assert torch.equal(near, run(model, layout, [named], 1)[0].adapter.row)
+    assert not torch.equal(near, free)
+
+
 def test_a_poisoned_client_fails_alone(backbone, examples):
     model = backbone()
     layout = model.layout(4, 4, "all")

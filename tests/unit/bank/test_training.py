@@ -1,4 +1,4 @@
-"""Every setting of a client's training does what its name says, against AdamW written out by hand in float64."""
+"""Every setting of a client's training does what its name says, against steps written out by hand in float64."""
 
 import warnings
 from dataclasses import replace
@@ -13,6 +13,7 @@ from coterie.core.work import Fit
 
 BASE = Fit(steps=4, batch=4, rate=1e-2, warmup=0, clip=0.0, drop=0.0)
 
+DRIFT = "filled in below"  # once there is a layout
 # Adam forgets the size of a gradient, so clipping shows only where it comes near Adam's epsilon.
 SETTINGS = {
     "plain": BASE,
@@ -21,6 +22,9 @@ SETTINGS = {
     "clipping": replace(BASE, clip=1e-6),
     "pull": replace(BASE, mu=0.3),
     "pull, then clipping": replace(BASE, mu=0.3, clip=1e-6),
+    "plain steps": replace(BASE, optimiser="sgd", rate=3.0, weight_decay=0.1),
+    "plain steps, warm-up, clipping, drift": replace(BASE, optimiser="sgd", rate=9.0, warmup=3, clip=1e-2, drift=DRIFT),
+    "drift": replace(BASE, drift=DRIFT),
 }
 
 
@@ -45,8 +49,12 @@ def by_hand(bank, job):
             g = g + settings.mu * (row - settings.anchor.row.double())
         if settings.clip and g.norm() > settings.clip:
             g = g * settings.clip / (g.norm() + 1e-6)
+        g = g if settings.drift is None else g + settings.drift.row.double()
         rate = settings.rate * (min(1.0, step / settings.warmup) if settings.warmup else 1.0)
         row = row * (1 - rate * settings.weight_decay)
+        if settings.optimiser == "sgd":
+            row = row - rate * g
+            continue
         first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g * g
         row = row - rate * (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
     bank.release()
@@ -61,10 +69,14 @@ def test_a_setting_means_what_its_formula_says(backbone, examples, name):
     settings = SETTINGS[name]
     if settings.mu:
         settings = settings.toward(Adapter(layout, row.flip(0).clone()), settings.mu)
+    if settings.drift is not None:
+        settings = replace(settings, drift=Adapter(layout, 1e-3 * row.flip(0)))
     job = FitJob("a", Adapter(layout, row), settings, examples(model, 3), 7)
     bank = Bank(model, layout, 1)
     wanted = by_hand(bank, job)
     (got,) = fit(bank, [job])
+    rates = [settings.rate * min(1.0, k / settings.warmup) if settings.warmup else settings.rate for k in (1, 2, 3, 4)]
+    assert got.travel == pytest.approx(sum(rates))
     bank.close()
     moved, meant = got.adapter.row.double() - row.double(), wanted - row.double()
     assert float((moved - meant).norm() / meant.norm()) < 1e-3
@@ -75,10 +87,12 @@ def test_settings_are_each_clients_own(backbone, examples):
     model = backbone()
     layout = model.layout(4, 4, "attention")
     anchor = layout.start(9)
+    drift = Adapter(layout, 1e-3 * anchor.row)
     jobs = [
         FitJob(f"c{k}", layout.start(5), s.toward(anchor, s.mu) if s.mu else s, examples(model, 3, k), k)
         for k, s in enumerate(SETTINGS.values())
     ]
+    jobs = [job if job.fit.drift is None else replace(job, fit=replace(job.fit, drift=drift)) for job in jobs]
     bank = Bank(model, layout, len(jobs))
     together = fit(bank, jobs)
     for job, got in zip(jobs, together, strict=True):

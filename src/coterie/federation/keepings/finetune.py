@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Gt
 
@@ -25,6 +25,8 @@ class Finetune(Keeping):
 
     steps: Annotated[int, Ge(0)] = 16
     rate: Annotated[float, Gt(0)] = 0.5
+
+    only_at_the_end: ClassVar[bool] = True
 
     async def keep(self, site: Site, served: Adapter, fit: Fit) -> Adapter | None:
         got = await site.fit(served, replace(fit, steps=self.steps, rate=fit.rate * self.rate))

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
+from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models import flow
 from coterie.models.backbone import Rows
 from coterie.models.batches import drawn, fixed, paired
+from coterie.models.buried import noised
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.noise import Flow
@@ -79,15 +81,18 @@ class Doodle:
         x0 = torch.from_numpy(np.array(pixels)).movedim(-1, 1).contiguous().float() / 127.5 - 1
         return {"x0": x0, **self.encode(captions)}
 
-    def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
-        return drawn(prepared, self.encode([""]), self.path, batch, drop, generator)
+    def draw(
+        self, prepared: Rows, batch: int, drop: float, generator: torch.Generator, levels: Levels = EVERY_LEVEL
+    ) -> Rows:
+        return drawn(prepared, self.encode([""]), self.path, batch, drop, generator, levels)
 
     def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
         return fixed(prepared, self.path, levels, seed)
 
     def losses(self, rows: Rows) -> Tensor:
-        x = self.path.corrupt(rows["x0"], rows["noise"], rows["level"])
-        return flow.velocity_loss(self._velocity(x, rows["level"], rows), rows["x0"], rows["noise"])
+        x, target, counts = noised(rows, self.path)
+        loss = (self._velocity(x, rows["level"], rows).float() - target).square().flatten(1).mean(1)
+        return loss if counts is None else counts * loss
 
     def encode(self, prompts: Sequence[str]) -> Rows:
         """``states (n, tokens, 384)`` and ``mask (n, tokens)``."""

@@ -24,9 +24,11 @@ from coterie.core.allocator import give_back_freed_memory
 from coterie.core.errors import UserError
 from coterie.core.place import Place
 from coterie.core.room import with_room
+from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models import flow
 from coterie.models.backbone import Beside, Rows
 from coterie.models.batches import drawn, fixed, paired
+from coterie.models.buried import noised
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.noise import noise_of
@@ -146,19 +148,20 @@ class Pipeline:
         x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *shape)
         return {"x0": (x0 - self._shift) * self._scale, **self.family.shaped(self.encode(captions), height, width)}
 
-    def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
+    def draw(
+        self, prepared: Rows, batch: int, drop: float, generator: torch.Generator, levels: Levels = EVERY_LEVEL
+    ) -> Rows:
         empty = self._shaped(self._empty, prepared["x0"])
-        return drawn(prepared, empty, self.path, batch, drop, generator)
+        return drawn(prepared, empty, self.path, batch, drop, generator, levels)
 
     def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
         return fixed(prepared, self.path, levels, seed)
 
     def losses(self, rows: Rows) -> Tensor:
         rows = {name: value.to(self.device) for name, value in rows.items()}
-        level = rows["level"]
-        x = self.path.corrupt(rows["x0"], rows["noise"], level)
-        target = self.path.target(rows["x0"], rows["noise"], level)
-        return (self._predicted(x, level, rows).float() - target).square().flatten(1).mean(1)
+        x, target, counts = noised(rows, self.path)
+        loss = (self._predicted(x, rows["level"], rows).float() - target).square().flatten(1).mean(1)
+        return loss if counts is None else counts * loss
 
     def encode(self, prompts: Sequence[str]) -> Rows:
         """The family's conditions, one row a prompt; remembered, because the encoders are not always there."""

@@ -1,0 +1,1 @@
+"""In which order a relay visits its clients, one order a file."""

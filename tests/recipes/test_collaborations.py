@@ -1,0 +1,51 @@
+"""The forms on a random network: the same bits in one process and in workers, whole runs with real training."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+from coterie.runs.recipe import read_recipe
+from coterie.runs.run import start
+
+SMALL = [
+    "backbone.name=untrained", "rounds=2", "pictures.steps=1", 'pictures.prompts=["cat"]', "evaluation.copies=0",
+    "engine.width=3", "data.partition=iid", "data.num_clients=4", "method.targets=attention", "evaluation.levels=4",
+    "control={}",
+]  # fmt: skip
+FORMS = {
+    "sequential": ["form.name=sequential", "form.order.name=shortest", "form.forgetting=hop", "form.keeping.name=ditto",
+                   "form.keeping.steps=1", "devices.area=100", "devices.lost=0.3"],
+    "hierarchical": ["form.name=hierarchical", "form.aggregator.name=product_svd",
+                     "form.grouping={name='given',groups={a=['client-1'],b=['client-2','client-3','client-4']}}"],
+    "scaffold": ["form.name=scaffold", "form.fit.optimiser=sgd", "form.fit.rate=0.3", "cohort.sealed=true",
+                 "form.keeping.name=finetune", "form.keeping.steps=1"],
+    "split_steps": ["form.name=split_steps", "form.server_steps=2", "form.captions=true"],
+    "full": ["form.name=sequential", "method.name=full", "form.keeping.name=ditto", "form.keeping.steps=1",
+             "form.fit.rate=1e-4"],
+}  # fmt: skip
+FIT = ["form.fit.steps=2", "form.fit.batch=2"]
+
+
+def files(path):
+    found = {str(f.relative_to(path)): load_file(f) for f in sorted(path.glob("**/adapters/**/*.safetensors"))}
+    assert found
+    return {name: {key: value.tolist() for key, value in tensors.items()} for name, tensors in found.items()}
+
+
+def numbers(path):
+    lines = (path / "server" / "journal.jsonl").read_text().splitlines()
+    return [e["numbers"] for e in map(json.loads, lines) if e["event"] == "round_done" and e["round"]]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_workers_give_the_same_bits_and_bytes(form, tmp_path):
+    results = {}
+    for name, workers in (("one", 0), ("two", 2)):
+        recipe = read_recipe(None, [*SMALL, *FORMS[form], *FIT, f"engine.workers={workers}"])
+        results[name] = start(recipe, tmp_path / name)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
+    for key in ("bytes", "final", "history", "failures"):
+        assert results["one"][key] == results["two"][key], key
+    assert not results["one"]["failures"]
