@@ -12,7 +12,7 @@ import typer
 
 from coterie.cli.air import air
 from coterie.cli.audit import audit_app
-from coterie.core.errors import Halted, Interrupted, UserError
+from coterie.core.errors import Halted, Interrupted, UserError, nearest
 
 app = typer.Typer(
     name="coterie",
@@ -158,14 +158,25 @@ def new(
 
 
 @app.command("list")
-def list_runs(
-    root: Annotated[Path, typer.Argument(help="Folder that holds runs.")] = Path("runs"), format: Format = "table"
+def list_things(
+    what: Annotated[
+        str,
+        typer.Argument(help="Folder that holds runs; or forms, aggregators, codecs, ...; shelves names all of these."),
+    ] = "runs",
+    format: Format = "table",
 ) -> None:
-    """List the runs in a folder."""
+    """List the runs in a folder, or what a recipe can name."""
     from coterie.cli.tables import print_rows
     from coterie.runs.show import summaries
 
-    print_rows(summaries(root), format, "There is no run here yet; make one with: coterie run")
+    if Path(what).is_dir() or what == "runs" or Path(what).name != what:
+        print_rows(summaries(Path(what)), format, "There is no run here yet; make one with: coterie run")
+        return
+    from coterie.runs.offers import KINDS, counts, offered
+
+    if what != "shelves" and what not in KINDS:
+        raise UserError(f"{what}: no such folder, and nothing to list{nearest(what, ['shelves', *KINDS])}")
+    print_rows(counts() if what == "shelves" else offered(what), format, "", rare=["default"])
 
 
 @app.command()

@@ -26,6 +26,7 @@ WORDS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 def pages() -> Mapping[str, str]:
     """Every page by the name of its file."""
     from coterie.runs.air_page import air_page
+    from coterie.runs.offers import shelves_page
     from coterie.runs.recipe_page import recipe_page
     from coterie.runs.rules_page import rules_page
 
@@ -34,6 +35,7 @@ def pages() -> Mapping[str, str]:
         "commands.md": commands_page(),
         "air.md": air_page(),
         "rules.md": rules_page(),
+        "shelves.md": shelves_page(),
     }
 
 
