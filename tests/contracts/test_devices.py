@@ -159,3 +159,14 @@ def test_how_many_are_asked_at_once_changes_no_bit(world, form):
     small = world.again(w, wave=2)
     assert w.play()["bytes"] == small.play()["bytes"]
     assert w.final() == small.final()
+
+
+def test_one_who_overstates_moves_the_mean_so_many_times_as_far(world):
+    moved = {}
+    for times in (1.0, 10.0, -1.0):
+        path = (w := world("fedavg", {}, 2, rounds=1, devices=Devices(overstates={"a0": times}))).path
+        w.play()
+        moved[times] = read_peft(path / "server" / "adapters" / "global", "toy").row
+    alone = (moved[10.0] - moved[1.0]) / 9  # what a0 adds to the mean when it is honest
+    assert float(alone.norm()) > 0.01
+    assert torch.allclose(moved[-1.0], moved[1.0] - 2 * alone, atol=1e-4)

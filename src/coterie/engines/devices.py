@@ -47,6 +47,7 @@ class Device:
         deadline: of a round, in units of a median client's whole round; 0 is none.
         late: whether a client too slow takes ``fewer`` steps or is ``dropped``.
         absence: probability that it does not answer in a round.
+        overstates: how many times what it learned in a round it says that it learned.
     """
 
     rank: int = 0
@@ -55,6 +56,7 @@ class Device:
     deadline: float = 0.0
     late: str = "fewer"
     absence: float = 0.0
+    overstates: float = 1.0
 
     def steps(self, steps: int) -> int:
         """How many of a round's steps it takes, at least one if there are any.
@@ -103,6 +105,10 @@ def _is_rank(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _is_share(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
 
@@ -128,6 +134,8 @@ class Devices:
         reach: metres up to which two devices can hand over directly; 0 is any distance. Where they cannot, what one
             has for the other goes by the server.
         lost: probability that two devices within reach do not reach each other in a round.
+        overstates: how many times what it learned in a round a client says that it learned, to see what one bad client
+            does to the others: 1 is honest, 10 drowns them, -1 pushes the other way.
     """
 
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
@@ -141,6 +149,7 @@ class Devices:
     area: Annotated[float, Ge(0)] = 0.0
     reach: Annotated[float, Ge(0)] = 0.0
     lost: Annotated[float, Ge(0), Le(1)] = 0.0
+    overstates: Annotated[tuple[float, ...] | Mapping[str, float], _each("numbers", _is_number)] = ()
 
     def of(self, clients: Sequence[str], run_seed: int) -> dict[str, Device]:
         """Each client's machine.
@@ -150,7 +159,8 @@ class Devices:
         """
         order = sorted(clients)
         ranks, shares = _dealt("ranks", self.ranks, order, 0), _dealt("steps", self.steps, order, 1.0)
-        return {c: Device(ranks[c], shares[c], self._pace(run_seed, c), self.deadline, self.late, self.absence)
+        times = _dealt("overstates", self.overstates, order, 1.0)
+        return {c: Device(ranks[c], shares[c], self._pace(run_seed, c), self.deadline, self.late, self.absence, times[c])
                 for c in order}  # fmt: skip
 
     def distinct_ranks(self, usual: int) -> set[int]:

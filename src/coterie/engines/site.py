@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Layout
+from coterie.core.adapter import Adapter, Layout, weighted_sum
 from coterie.core.seeds import seed_for
 from coterie.core.work import Fit, Fitted
 from coterie.data.table import Pictures
@@ -170,6 +170,9 @@ class OpenSite:
             fit = replace(fit, steps=self.host.belongings.device.steps(fit.steps))
         self.trained += fit.steps * fit.batch
         done: Fitted = await Work("fit", self.client, (start, fit, self.host.belongings.train, seed))
+        times = self.host.belongings.device.overstates
+        if times != 1 and self.header.purpose == "train":
+            done = replace(done, adapter=weighted_sum([start, done.adapter], [1 - times, times]))
         return done
 
     @property
