@@ -70,7 +70,7 @@ class Given:
         return sums
 
     def trained(self, w, update):
-        row = update.adapter.row if self.pull == 1 else w.row + self.pull * (update.adapter.row - w.row)
+        row = update.adapter.row if self.pull == 1 else w.start.row + self.pull * (update.adapter.row - w.start.row)
         return replace(update, adapter=Adapter(LAYOUT, row))
 
 

@@ -159,9 +159,8 @@ class Devices:
         """
         order = sorted(clients)
         ranks, shares = _dealt("ranks", self.ranks, order, 0), _dealt("steps", self.steps, order, 1.0)
-        times = _dealt("overstates", self.overstates, order, 1.0)
-        return {c: Device(ranks[c], shares[c], self._pace(run_seed, c), self.deadline, self.late, self.absence, times[c])
-                for c in order}  # fmt: skip
+        said, usual = _dealt("overstates", self.overstates, order, 1.0), (self.deadline, self.late, self.absence)
+        return {c: Device(ranks[c], shares[c], self._pace(run_seed, c), *usual, said[c]) for c in order}
 
     def distinct_ranks(self, usual: int) -> set[int]:
         """All ranks there may be, where clients who are not named have the usual one."""
