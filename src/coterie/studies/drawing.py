@@ -16,9 +16,9 @@ from coterie.runs.build import load_backbone
 from coterie.runs.folder import RunFolder
 from coterie.runs.generate import kept_at
 from coterie.runs.recipe import Recipe, read_recipe
-from coterie.studies.judges import Real, styles_of
+from coterie.studies.cast import cast_of, people_of
+from coterie.studies.judges import Real
 from coterie.studies.recipe import Chosen
-from coterie.studies.registration import people_of
 
 Pixels = NDArray[np.uint8]
 APART = 4  # pictures of a person who is reported apart
@@ -31,7 +31,7 @@ def orders(chosen: Chosen, real: Real, seed: int) -> dict[str, list[tuple[str, s
     The prompts of a look are captions of its held-out pictures that nobody holds; its people draw them in turn. Where
     more are wanted than there are, they come again with other noise.
     """
-    styles, found = styles_of(chosen), {}
+    styles, found = cast_of(chosen).looks, {}
     for look, table in real.held_out.items():
         people = [name for name, style in styles.items() if style == look]
         order = np.random.default_rng(0).permutation(len(table)).tolist()

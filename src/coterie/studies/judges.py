@@ -24,8 +24,8 @@ from coterie.data.sources.parquet import Parquet
 from coterie.data.table import Table, join
 from coterie.engines.disk import write_bytes
 from coterie.evals.classifier import Classifier, Lessons, load_classifier, train_classifier
-from coterie.studies.recipe import Chosen
-from coterie.studies.registration import inputs, people_of
+from coterie.studies.cast import cast_of, inputs, people_of
+from coterie.studies.recipe import Chosen, Judging
 
 Pixels = NDArray[np.uint8]
 SIDE = 32
@@ -61,17 +61,10 @@ class Real:
     held_out: dict[str, Table]
 
 
-def styles_of(chosen: Chosen) -> dict[str, str]:
-    """The look of everybody who takes part and is not reported apart."""
-    source = people_of(chosen)
-    people = source.described()[1]
-    return {name: people[name].sets[0] for name in source.chosen(people) if not people[name].apart}
-
-
 def real_pictures(chosen: Chosen, held_out_only: bool = False) -> Real:
     """What nobody learns from, in the looks of those who are not apart."""
     rest = people_of(chosen).rest(SIDE, held_out_only)
-    looks = sorted(set(styles_of(chosen).values()))
+    looks = sorted(set(cast_of(chosen).looks.values()))
 
     def of(look: str, side: str) -> Table:
         rows = [i for i in range(len(rest)) if (rest.columns["style"][i], rest.columns["split"][i]) == (look, side)]
@@ -84,10 +77,15 @@ def real_pictures(chosen: Chosen, held_out_only: bool = False) -> Real:
     return real
 
 
+def _judging(chosen: Chosen) -> Judging:
+    assert chosen.study.judging is not None  # a study whose drawings nobody judges has no judges
+    return chosen.study.judging
+
+
 def judges_of(chosen: Chosen, out: Path, say: Callable[[str], None] = lambda line: None) -> Judges:
     """The judges of a study, from its folder where they are there already, else trained and kept."""
     setting = chosen.setting
-    told = [inputs(chosen), setting.epochs, setting.most, chosen.study.judging.model_dump(), WIDTH]
+    told = [inputs(chosen), setting.epochs, setting.most, _judging(chosen).model_dump(), WIDTH]
     folder = out / "judges" / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
     record = folder / "measured.json"
     if not record.is_file():
@@ -100,7 +98,7 @@ def judges_of(chosen: Chosen, out: Path, say: Callable[[str], None] = lambda lin
 
 def _train(chosen: Chosen, folder: Path, say: Callable[[str], None]) -> None:
     setting, real, rng = chosen.setting, real_pictures(chosen), np.random.default_rng(0)
-    public = [Parquet(chosen.data / path, caption_column="name").read(SIDE) for path in chosen.study.judging.public]
+    public = [Parquet(chosen.data / path, caption_column="name").read(SIDE) for path in _judging(chosen).public]
     drawings = np.concatenate([squares(table.pixels, SIDE) for table in public])
     lessons = Lessons(epochs=setting.epochs, width=WIDTH, warp=False)
     learned = {look: _pool(chosen, real, look, setting.most) for look in real.train}
@@ -127,7 +125,7 @@ def _train(chosen: Chosen, folder: Path, say: Callable[[str], None]) -> None:
     groups = [group for table in public for group in _groups(table, chosen)]
     extractor = train_classifier(drawings, groups, 0, Lessons(epochs=2 * setting.epochs, width=WIDTH))
     _kept(extractor, folder / "extractor.safetensors")
-    measured["extractor"] = {"learned_from": len(groups), "about": EXTRACTOR, "sets": list(chosen.study.judging.public)}
+    measured["extractor"] = {"learned_from": len(groups), "about": EXTRACTOR, "sets": list(_judging(chosen).public)}
     write_bytes(folder / "measured.json", (json.dumps(measured, indent=1) + "\n").encode())  # last: all are there
 
 
@@ -179,7 +177,7 @@ def _pool(chosen: Chosen, real: Real, look: str, most: int) -> Table:
 
 def _unseen(chosen: Chosen, held_out: Table) -> list[int]:
     """Rows of held-out pictures that no judge learns from."""
-    everything = chosen.study.judging.subjects == "others"
+    everything = _judging(chosen).subjects == "others"
     return [i for i, holder in enumerate(held_out.columns["holder"]) if everything or holder]
 
 

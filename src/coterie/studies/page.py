@@ -10,7 +10,7 @@ from coterie.studies.playing import Place
 from coterie.studies.recipe import BASE
 from coterie.studies.verdicts import Results, Verdict, criterion_in_words
 
-COLUMNS = ("removed", "everything", "style", "subject", "kid")
+RATIOS = ("share", "reaches", "cheaper")
 
 
 def page(
@@ -23,7 +23,8 @@ def page(
         _verdicts(verdicts, about, names),
         _arms(rows, place, names),
         _looks(rows),
-        _judges(about["measured"]),
+        _judges(about["measured"]) if about["measured"] else "",
+        _air(rows, place, names),
         _levels(rows),
         _target(rows, place.chosen.study.target, names),
         _found(results, rows),
@@ -70,12 +71,10 @@ def _verdicts(verdicts: Sequence[Verdict], about: Mapping[str, Any], names: Mapp
     ]
     for v in verdicts:
         h = v.hypothesis
-        found = (
-            "" if v.mean is None else f"{v.mean:+.3f}" if h.criterion not in ("share", "reaches") else f"{v.mean:.2f}"
-        )
-        found += "" if v.low is None or v.high is None else f" ({v.low:+.3f} to {v.high:+.3f})"
+        found = "" if v.mean is None else f"{v.mean:.2g}" if h.criterion in RATIOS else f"{v.mean:+.3f}"
+        found += "" if v.low is None or v.high is None else f" ({_ends(v)})"
         word = v.outcome if v.outcome == "supported" else f"**{v.outcome}**"
-        measure = "rounds, bytes" if h.criterion == "reaches" else h.measure
+        measure = {"reaches": "rounds, bytes", "cheaper": "bytes"}.get(h.criterion, h.measure)
         lines.append(
             f"| {h.name} | {h.claim} | {h.better}, {h.other} | {measure} | {criterion_in_words(h)} | {found} | "
             f"{f'{v.won} of {v.of}' if v.of else ''} | {word}{f' ({v.note})' if v.note else ''} |"
@@ -85,35 +84,84 @@ def _verdicts(verdicts: Sequence[Verdict], about: Mapping[str, Any], names: Mapp
     return "\n".join(lines)
 
 
+ARMS = {
+    "removed": "*Removed*: share of the bare model's held-out loss that is gone, on people's own examples; mean over "
+    "looks and seeds, the seeds' range, the worst tenth of people.",
+    "early": "*Early*: the same after the first round, with what is served.",
+    "everything": "*Everything*: the same on all held-out pictures of the look.",
+    "style": "*Style*: share of drawings in the person's look, less the bare model's.",
+    "subject": "*Subject*: share of drawings of the right kind of subject.",
+    "kid": "*KID*: kernel distance to real pictures of held-out subjects, less is better.",
+    "spread": "*Spread*: how unlike each other drawings of a look are.",
+}
+"""What columns of numbers mean, where some arm has one."""
+
+
 def _arms(rows: Sequence[Mapping[str, Any]], place: Place, names: Mapping[str, str]) -> str:
-    lines = [
-        "## Arms\n\n*Removed*: share of the bare model's held-out loss that is gone, on people's own pictures; mean "
-        "over looks and seeds, the seeds' range, the worst tenth of people. *Everything*: the same on all held-out "
-        "pictures of the look. *Style*: share of drawings in the person's look, less the bare model's. *Subject*: "
-        "share of drawings of the right kind of subject. *KID*: kernel distance to real pictures of held-out subjects, "
-        "less is better. "
-        "*Spread*: how unlike each other drawings of a look are. *Up*: bytes that all people together sent.\n",
-        "| arm | removed | range | worst tenth | everything | style | subject | KID | spread | copies (by chance) "
-        "| up, MB | seconds |\n" + "|---" * 12 + "|",
-    ]
+    there = [key for key in ARMS if key != "removed" and any(key in row for row in rows)]
+    across, copied = any(row["across_bytes"] for row in rows), any(row["copies"][1] for row in rows)
+    heads = ["arm", "removed", "range", "worst tenth", *("KID" if key == "kid" else key for key in there),
+             *["copies (by chance)"] * copied, "up, MB", *["across, MB"] * across, "seconds"]  # fmt: skip
+    said = " ".join(ARMS[key] for key in ["removed", *there])
+    sent = "*Up*: bytes that all people together sent to the server" + (", *across*: to each other." if across else ".")
+    lines = [f"## Arms\n\n{said} {sent}\n", f"| {' | '.join(heads)} |\n" + "|---" * len(heads) + "|"]
     for row in rows:
-        count, drawn, expected = row["copies"]
-        copies = f"{count} of {drawn} ({expected:.0f})" if drawn else ""
-        cells = [f"{fmean(row[k]):+.3f}" if k == "style" else f"{fmean(row[k]):.3f}" if k in row else ""
-                 for k in COLUMNS]  # fmt: skip
         low, high = min(row["removed"]), max(row["removed"])
-        lines.append(
-            f"| {row['name']} | {cells[0]} | {low:.3f} to {high:.3f} | {row['worst']:.3f} | {' | '.join(cells[1:])} | "
-            f"{row['spread']:.3f} | {copies} | {row['up_bytes'] / 1e6:.1f} | {row['seconds']:.0f} |"
-        )
-    samples = place.chosen.setting.samples
-    lines += [
-        f"\nDrawings: {samples} of each look, arm and seed, the same prompts and noise in all arms.",
-        f"\n![Share removed by arm]({names['arms']})\n\n![What the arms draw]({names['pictures']})\n",
-        "Prompts of held-out subjects, the same noise in every row; the first seed. The last columns are people who "
-        "are reported apart.",
-    ]
+        cells = [row["name"], f"{fmean(row['removed']):.3f}", f"{low:.3f} to {high:.3f}", f"{row['worst']:.3f}"]
+        cells += [_mean(row[key], key) if key in row else "" for key in there]
+        if copied:
+            count, drawn, expected = row["copies"]
+            cells.append(f"{count} of {drawn} ({expected:.0f})" if drawn else "")
+        cells.append(f"{row['up_bytes'] / 1e6:.1f}")
+        cells += [f"{row['across_bytes'] / 1e6:.1f}"] if across else []
+        cells.append(f"{row['seconds']:.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append(f"\n![Share removed by arm]({names['arms']})")
+    if "pictures" in names:
+        lines += [
+            f"\n![What the arms draw]({names['pictures']})\n",
+            f"Drawings: {place.chosen.setting.samples} of each look, arm and seed, the same prompts and noise in all "
+            "arms. Here prompts of held-out subjects, the same noise in every row, the first seed. The last columns "
+            "are people who are reported apart.",
+        ]
     return "\n".join(lines)
+
+
+def _mean(value: float | Sequence[float], key: str) -> str:
+    mean = value if isinstance(value, float) else fmean(value)
+    return f"{mean:+.3f}" if key == "style" else f"{mean:.3f}"
+
+
+def _air(rows: Sequence[Mapping[str, Any]], place: Place, names: Mapping[str, str]) -> str:
+    """Modelled time and energy; never in a column with what was measured."""
+    profiles = place.chosen.study.air
+    if not profiles:
+        return ""
+    heads = [f"{name}: {what}" for name in profiles for what in ("min", "kJ")]
+    lines = [f"| arm | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    for row in rows:
+        if row["air"]:
+            costs = [
+                x for name in profiles for x in (row["air"][name]["until"] / 60, row["air"][name]["joules_until"] / 1e3)
+            ]
+            lines.append(f"| {row['name']} | {' | '.join(f'{x:.3g}' for x in costs)} |")
+    plots = "".join(f"\n\n![{label}]({names[key]})" for key, label in AIR_PLOTS.items() if key in names)
+    return (
+        "### On the air\n\nMinutes on a modelled clock and energy of all people's devices for the whole run, out of "
+        "the bytes and the work that were counted ([how](../explanation/the-air.md)). Nothing of it was measured.\n\n"
+        + "\n".join(lines)
+        + plots
+    )
+
+
+AIR_PLOTS = {"bytes": "Held-out loss by bytes", "clock": "Held-out loss by modelled time",
+             "energy": "Held-out loss by modelled energy"}  # fmt: skip
+
+
+def _ends(v: Verdict) -> str:
+    if v.hypothesis.criterion in RATIOS:
+        return f"{v.low:.2g} to {v.high:.2g}"
+    return f"{v.low:+.3f} to {v.high:+.3f}"
 
 
 def _looks(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -145,6 +193,8 @@ def _judges(measured: Mapping[str, Any]) -> str:
 
 
 def _levels(rows: Sequence[Mapping[str, Any]]) -> str:
+    if any(len(row["levels"]) != 4 for row in rows):  # of texts there is one level
+        return ""
     body = "\n".join(f"| {row['name']} | " + " | ".join(f"{x:.3f}" for x in row["levels"]) + " |" for row in rows)
     return (
         "### Removed by noise level, from nearly clean to nearly nothing but noise\n\n"
@@ -238,15 +288,16 @@ def _conclusions(
             may_not.append(f"{h.claim} ({h.name}): the criterion was missed{f'; {v.note}' if v.note else ''}.")
         else:
             may_not.append(f"{h.claim} ({h.name}): it was not measured; {v.note}.")
+    looked = f" in {looks} looks" if looks > 1 else ""
     may_not += [
-        f"Anything about people at large: these are {len(people)} invented ones in {looks} looks, one frozen model "
+        f"Anything about people at large: these are {len(people)} invented ones{looked}, one frozen model "
         f"(`{backbone}`), {len(seeds)} seed{'' if len(seeds) == 1 else 's'}. A missed criterion is no proof of "
         "the opposite.",
         f"Anything about long training: {(rows and chosen.setting.about) or chosen.name}.",
     ]
     if len(seeds) == 1:
         may_not.append("That another seed would say the same: there is one.")
-    if chosen.setting.samples < 400:
+    if chosen.study.judging and chosen.setting.samples < 400:
         may_not.append(
             f"Fine differences in KID: it is of {chosen.setting.samples} drawings a look, where 400 are wanted."
         )

@@ -10,7 +10,7 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
 from coterie.runs.recipe import Recipe
-from coterie.studies.judges import styles_of
+from coterie.studies.cast import cast_of
 from coterie.studies.playing import needs_tuning
 from coterie.studies.recipe import BASE, Arm, Chosen
 
@@ -93,36 +93,38 @@ def cores() -> int:
 
 
 def _seconds(chosen: Chosen, recipe: Recipe, tuning: bool = False) -> float:
-    source: Any = recipe.data.source
-    people = source.described()[1]
-    names = source.chosen(people)
-    looks = len({people[name].sets[0] for name in names})
-    fit, held, rounds = recipe.form.fit, source.held_out, recipe.rounds
-    own = getattr(getattr(recipe.form, "keeping", None), "steps", 0)
-    after_each = shelf_name(getattr(recipe.form, "keeping", recipe.form)) == "ditto"
+    cast = cast_of(chosen, recipe)
+    names, looks = [*cast.looks, *cast.apart], len(set(cast.looks.values()))
+    form: Any = recipe.form
+    fit, held, rounds = form.fit, cast.held_out, recipe.rounds
+    own = getattr(getattr(form, "keeping", None), "steps", 0)
+    after_each = shelf_name(getattr(form, "keeping", form)) == "ditto"
     trained = (rounds * fit.steps + own * (rounds if after_each else 1)) * fit.batch * len(names)
     levels = recipe.evaluation.levels
     evaluations = rounds // recipe.evaluation.every + 1
-    everything = len(names) if own or shelf_name(recipe.form) == "local" else looks
+    everything = len(names) if own or shelf_name(form) == "local" else looks
     scored = levels * len(names) * held * evaluations
     drawn = recipe.evaluation.copies * len(names) * recipe.pictures.steps
     if not tuning:
         scored += levels * everything * held * max(1, len(names) // looks)
-        drawn += chosen.setting.samples * len(set(styles_of(chosen).values())) * chosen.setting.drawing_steps
+    if not tuning and chosen.study.judging:
+        drawn += chosen.setting.samples * looks * chosen.setting.drawing_steps
     return float(BEGIN + TRAINED * trained + SCORED * scored + STEPPED * 2 * drawn)
 
 
 def _tuning_seconds(chosen: Chosen, arm: Arm) -> float:
     if not needs_tuning(arm, chosen):
         return 0.0
-    rates = len(chosen.setting.rates)
+    rates = len(chosen.rates(arm))
     runs = (rates + 0.7 if rates > 1 else 1) + sum(len(values) for values in arm.tries.values()) * chosen.setting.tries
     return runs * _seconds(chosen, chosen.recipe(arm, chosen.study.tuning_seed, tuning=True), True)
 
 
 def _judging_seconds(chosen: Chosen) -> float:
     setting = chosen.setting
+    if chosen.study.judging is None:
+        return 0.0
     most = setting.most or 900
-    looks = len(set(styles_of(chosen).values()))
+    looks = len(set(cast_of(chosen).looks.values()))
     public = 1400 * len(chosen.study.judging.public)
     return JUDGING * setting.epochs * (3 * most * looks + 2 * public + 2 * (most * looks + public))

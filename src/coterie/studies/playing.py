@@ -71,15 +71,16 @@ def played(recipe: Recipe, path: Path, beside: Path | None = None) -> dict[str, 
 
 def play(place: Place, name: str, seed: int, sets: Mapping[str, Any]) -> str:
     """One arm with one seed to its committed result. Runs in a process of its own."""
-    from coterie.studies.judges import judges_of, real_pictures
     from coterie.studies.measuring import measured
 
     chosen = place.chosen
     arm, base = chosen.arm(name), chosen.arm(BASE)
     run = place.run(arm, seed)
-    played(chosen.recipe(arm, seed, sets), run, None if arm is base else place.run(base, seed))
-    found = measured(chosen, real_pictures(chosen, True), judges_of(chosen, place.out), run, seed)
+    played(chosen.recipe(arm, seed, sets), run, None if arm is base or arm.bare == "own" else place.run(base, seed))
+    found = measured(chosen, place.out, run, seed)
     told = {"arm": name, "seed": seed, "digest": place.digest, "code": code_digest(), "sets": dict(sets)}
+    if arm.bare == "own":
+        told["own_bare"] = True
     write_bytes(place.result(arm, seed), (json.dumps({**told, **found}, indent=1) + "\n").encode())
     for leftover in [run / "server" / "checkpoints", *run.glob("sites/**/memory")]:
         shutil.rmtree(leftover, ignore_errors=True)  # hundreds of megabytes, and nothing resumes a finished run
@@ -92,9 +93,9 @@ def tune(place: Place, name: str) -> str:
     The grid of rates grows where its best is at an end. Every value's loss is committed as soon as it is known.
     """
     chosen, arm = place.chosen, place.chosen.arm(name)
-    grid = [_with_rate(rate) for rate in chosen.setting.rates]
+    grid = [_with_rate(rate) for rate in chosen.rates(arm)]
     losses: dict[float, float] = {}
-    while grid and len(losses) < max(chosen.study.most_rates, len(chosen.setting.rates)):
+    while grid and len(losses) < max(chosen.study.most_rates, len(chosen.rates(arm))):
         sets = grid.pop(0)
         rate = sets["form"]["fit"]["rate"]
         losses[rate] = _validated(place, arm, sets, f"{rate:g}")
@@ -116,9 +117,7 @@ def tune(place: Place, name: str) -> str:
 
 def needs_tuning(arm: Arm, chosen: Chosen) -> bool:
     """Whether an arm has something to choose."""
-    return (
-        arm.trains and not arm.rate_of and (len(chosen.setting.rates) > 1 or bool(arm.tries and chosen.setting.tries))
-    )
+    return arm.trains and not arm.rate_of and (len(chosen.rates(arm)) > 1 or bool(arm.tries and chosen.setting.tries))
 
 
 def choices(place: Place, arm: Arm) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def choices(place: Place, arm: Arm) -> dict[str, Any]:
         other = choices(place, place.chosen.arm(arm.rate_of))
         return {"rate": other["rate"], "sets": _with_rate(other["rate"])}
     if not needs_tuning(arm, place.chosen):
-        (rate,) = place.chosen.setting.rates
+        (rate,) = place.chosen.rates(arm)
         return {"rate": rate, "sets": _with_rate(rate)}
     return dict(json.loads(_tuned(place, arm).read_text(encoding="utf-8")))
 

@@ -17,7 +17,10 @@ from coterie.runs.recipe import Recipe, Settings, as_plain, make_recipe, merged
 
 BASE = "base"  # the arm that all shares are of
 LOWER_IS_BETTER = ("kid",)
-MEASURES = ("removed", "everything", "style", "subject", "kid")
+JUDGED = ("style", "subject", "kid")
+MEASURES = ("removed", "everything", "early", "style", "subject", "kid")
+LATER = {"judging": None, "air": (), "even": (), "bare": "base", "under": (), "rates": (), "conditions": ()}
+"""Keys that came after the first registrations, with what they are where nobody sets them."""
 
 
 class Hypothesis(Settings):
@@ -27,6 +30,9 @@ class Hypothesis(Settings):
     ``no worse``: the interval's lower end is not below ``-margin``. ``share``: the gain of ``better`` over ``other`` is
     at least ``margin`` of the gain of ``reference`` over ``other``. ``reaches``: in every seed, ``better`` is at the
     final held-out loss of ``other`` after at most ``margin`` of its rounds and of its bytes, to a hundredth.
+    ``steadier``: ``better`` loses less than ``other`` against what both are without the trouble, the two arms ``even``,
+    by ``margin`` or more, the interval above zero. ``cheaper``: in every seed, clients of ``better`` send at most
+    ``margin`` of the bytes of those of ``other``.
 
     Attributes:
         name: short, for tables.
@@ -34,22 +40,25 @@ class Hypothesis(Settings):
         better: the arm that should be ahead.
         other: the arm that it is compared with.
         criterion: see above.
-        measure: ``removed`` (own held-out pictures), ``everything`` (all held-out pictures of the look), ``style``,
-            ``subject`` or ``kid``; of no meaning for ``reaches``.
+        measure: ``removed`` (own held-out examples), ``early`` (the same after the first round, with what is served),
+            ``everything`` (all held-out pictures of the look), ``style``, ``subject`` or ``kid``; of no meaning for
+            ``reaches`` and ``cheaper``.
         margin: see above.
         won: for ``better``: styles in which the mean must be ahead.
         reference: for ``share``: the arm whose gain counts as the whole.
+        even: for ``steadier``: what ``better`` and what ``other`` is without the trouble.
     """
 
     name: str
     claim: str
     better: str
     other: str
-    criterion: Literal["better", "no worse", "share", "reaches"] = "better"
-    measure: Literal["removed", "everything", "style", "subject", "kid"] = "removed"
+    criterion: Literal["better", "no worse", "share", "reaches", "steadier", "cheaper"] = "better"
+    measure: Literal["removed", "everything", "early", "style", "subject", "kid"] = "removed"
     margin: float = Field(0.01, ge=0)
     won: int = Field(0, ge=0)
     reference: str = ""
+    even: tuple[str, ...] = Field((), max_length=2)
 
 
 class Arm(Settings):
@@ -63,6 +72,11 @@ class Arm(Settings):
         budget: how the steps are spent: in ``rounds``; all ``once``, in a single round; or the last round's as steps of
             one's own (``own last``).
         tries: dotted keys and the values that are tried on validation subjects, after the learning rate.
+        bare: whose loss shares are of: that of the arm ``base``, or what clients measured themselves before the first
+            round (``own``), for an arm with other clients.
+        rates: learning rates that it chooses from, where the setting's are not for it; where the setting has only one,
+            the middle one is taken.
+        under: names of conditions: there is an arm ``NAME: CONDITION`` for each then, all with the rate of the first.
     """
 
     name: str = Field(pattern=r"^[^/\\]+$")
@@ -71,10 +85,27 @@ class Arm(Settings):
     trains: bool = True
     budget: Literal["rounds", "once", "own last"] = "rounds"
     tries: dict[str, list[Any]] = Field(default_factory=dict)
+    bare: Literal["base", "own"] = "base"
+    rates: tuple[float, ...] = ()
+    under: tuple[str, ...] = ()
 
     @property
     def slug(self) -> str:
         return "".join(c if c.isalnum() else "-" for c in self.name.casefold()).strip("-")
+
+
+class Condition(Settings):
+    """Something that several arms are tried under.
+
+    Attributes:
+        name: stands after an arm's name.
+        changes: keys of the recipe, laid over the arm's.
+        bare: as of an arm.
+    """
+
+    name: str = Field(pattern=r"^[^/\\]+$")
+    changes: dict[str, Any] = Field(default_factory=dict)
+    bare: Literal["base", "own"] = "base"
 
 
 class Setting(Settings):
@@ -125,11 +156,13 @@ class Study(Settings):
     Attributes:
         name: of the study and of its pages.
         question: in one or two sentences.
-        common: tables of the recipe that all arms share; ``data.source`` must be ``people``.
+        common: tables of the recipe that all arms share; ``{data}`` in its source is the folder of the data.
         settings: by name.
         arms: one of them ``base``.
+        conditions: that arms are tried under.
         hypotheses: registered before the first run.
-        judging: what judges learn from.
+        judging: what judges learn from, where drawings are judged; ``data.source`` is ``people`` then.
+        air: profiles of the air that every run is priced with.
         tuning_seed: of the runs that choose rates.
         most_rates: while the best rate is at an end of the grid it grows there by a factor of two, up to so many.
         target: the arm whose final loss the others are timed to.
@@ -141,15 +174,23 @@ class Study(Settings):
     common: dict[str, Any]
     settings: dict[str, Setting]
     arms: tuple[Arm, ...]
+    conditions: tuple[Condition, ...] = ()
     hypotheses: tuple[Hypothesis, ...] = ()
-    judging: Judging
+    judging: Judging | None = None
+    air: tuple[str, ...] = ()
     tuning_seed: int = Field(100, ge=0)
     most_rates: int = Field(5, ge=1)
     target: str = "fedavg"
     shown: tuple[str, ...] = ()
 
 
-_TABLES: dict[str, type[Any]] = {"settings": Setting, "arms": Arm, "hypotheses": Hypothesis, "judging": Judging}
+_TABLES: dict[str, type[Any]] = {
+    "settings": Setting,
+    "arms": Arm,
+    "conditions": Condition,
+    "hypotheses": Hypothesis,
+    "judging": Judging,
+}
 
 
 @dataclass(frozen=True)
@@ -183,6 +224,12 @@ class Chosen:
                 return arm
         raise UserError(f"{self.path}: no arm is called {name!r}{nearest(name, [a.name for a in self.study.arms])}")
 
+    def rates(self, arm: Arm) -> tuple[float, ...]:
+        """Learning rates that an arm chooses from."""
+        if not arm.rates:
+            return self.setting.rates
+        return arm.rates if len(self.setting.rates) > 1 else (arm.rates[len(arm.rates) // 2],)
+
     def recipe(self, arm: Arm, seed: int, sets: Mapping[str, Any] | None = None, tuning: bool = False) -> Recipe:
         """The recipe of one run.
 
@@ -201,6 +248,7 @@ class Chosen:
             plain = merged(merged(plain, {"data": {"test": "validation"}}), self.setting.tuning)
         plain = merged(plain, arm.changes)
         plain = merged(plain, {"seed": seed, "name": self.study.name, **(sets or {})})
+        plain["data"] = _lying(plain.get("data", {}), self.data)
         plain = moved(plain, Recipe, seen_from(self.path.parent))
         plain = _spent(plain, arm)
         recipe = make_recipe({**plain, "control": {}}, where)
@@ -209,6 +257,13 @@ class Chosen:
             plain["data"]["source"]["folder"] = str(self.data)
             recipe = make_recipe({**plain, "control": {}}, where)
         return make_recipe(moved(as_plain(recipe), Recipe, whole), where)
+
+
+def _lying(plain: Any, data: Path) -> Any:
+    """Settings with the folder of the data in its place."""
+    if isinstance(plain, Mapping):
+        return {key: _lying(value, data) for key, value in plain.items()}
+    return plain.replace("{data}", str(data)) if isinstance(plain, str) else plain
 
 
 def _spent(plain: dict[str, Any], arm: Arm) -> dict[str, Any]:
@@ -242,8 +297,28 @@ def read_study(path: Path) -> Study:
         study: Study = validated(Study, plain, "")
     except Problems as problems:
         raise UserError("\n".join(f"{path}: {key}: {text}" for key, text in problems.items)) from problems
+    study = _crossed(study, path)
     _require_arms(study, path)
     return study
+
+
+def _crossed(study: Study, path: Path) -> Study:
+    """The study with an arm for each of the conditions that it is tried under."""
+    known, arms = {one.name: one for one in study.conditions}, list[Arm]()
+    for arm in study.arms:
+        for name in arm.under:
+            if name not in known:
+                raise UserError(f"{path}: arms.{arm.name}.under: no condition is called {name!r}{nearest(name, known)}")
+        first = f"{arm.name}: {arm.under[0]}" if arm.under else ""
+        for name in arm.under:
+            both, one = f"{arm.name}: {name}", known[name]
+            changes = merged(arm.changes, one.changes)
+            rate_of = arm.rate_of or ("" if both == first else first)
+            more = {"name": both, "changes": changes, "rate_of": rate_of, "bare": one.bare, "under": ()}
+            arms.append(arm.model_copy(update=more))
+        if not arm.under:
+            arms.append(arm)
+    return study.model_copy(update={"arms": tuple(arms)})
 
 
 def _tables(key: str, value: Any) -> list[tuple[str, Mapping[str, Any]]]:
@@ -266,6 +341,7 @@ def _require_arms(study: Study, path: Path) -> None:
     said = [(f"arms.{a.name}.rate_of", a.rate_of) for a in study.arms]
     said += [(f"hypotheses.{h.name}.{key}", getattr(h, key)) for h in study.hypotheses
              for key in ("better", "other", "reference")]  # fmt: skip
+    said += [(f"hypotheses.{h.name}.even", name) for h in study.hypotheses for name in h.even]
     said += [("target", study.target), *(("shown", name) for name in study.shown)]
     for where, name in said:
         if name and name not in names:
@@ -273,6 +349,10 @@ def _require_arms(study: Study, path: Path) -> None:
     for h in study.hypotheses:
         if h.criterion == "share" and not h.reference:
             raise UserError(f"{path}: hypotheses.{h.name}: a share needs a reference, like reference = 'oracle'")
+        if (h.criterion == "steadier") != (len(h.even) == 2):
+            raise UserError(f"{path}: hypotheses.{h.name}.even: 'steadier' takes two arms there, nothing else does")
+        if h.measure in JUDGED and study.judging is None:
+            raise UserError(f"{path}: hypotheses.{h.name}.measure: {h.measure} is of drawings; add the table [judging]")
 
 
 def chosen(path: Path, setting: str, data: Path | None) -> Chosen:

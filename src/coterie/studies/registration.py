@@ -13,20 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import coterie
-from coterie.core.errors import UserError
-from coterie.data.sources.people import People
 from coterie.engines.disk import write_bytes
-from coterie.studies.recipe import BASE, Chosen
+from coterie.studies.cast import inputs
+from coterie.studies.recipe import LATER, Chosen
 
 FILE = "registration.json"
 
 
 def digest_of(chosen: Chosen) -> str:
     """Twelve hexadecimal digits of all that decides the study's numbers at its setting, people and data included."""
-    study = chosen.study
-    plain = study.model_dump(mode="json", exclude={"settings"})
+    plain = _as_registered(chosen.study.model_dump(mode="json", exclude={"settings"}))
     told = {"study": plain, "setting": [chosen.name, chosen.setting.model_dump(mode="json")], "data": inputs(chosen)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _as_registered(plain: Any) -> Any:
+    """Without keys that came later and say nothing, so that what was registered before them stays registered."""
+    if isinstance(plain, dict):
+        unused = {key for key, usual in LATER.items() if key in plain and plain[key] in (usual, list(usual or ()))}
+        return {key: _as_registered(value) for key, value in plain.items() if key not in unused}
+    return [_as_registered(one) for one in plain] if isinstance(plain, list) else plain
 
 
 def code_digest() -> str:
@@ -37,33 +43,6 @@ def code_digest() -> str:
     for path in files:
         found.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
     return found.hexdigest()[:12]
-
-
-def inputs(chosen: Chosen) -> dict[str, str]:
-    """Digest by name of each file that the study reads."""
-    source = people_of(chosen)
-    sets, people, _ = source.described()
-    used = {sets[name].path for person in people.values() for name in person.sets}
-    paths = {Path(source.file).name: Path(source.file)}
-    paths |= {name: chosen.data / name for name in sorted(used | set(chosen.study.judging.public))}
-    found = {}
-    for name, path in paths.items():
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; say where the data lies with --data DIR")
-        found[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return found
-
-
-def people_of(chosen: Chosen) -> People:
-    """The source of a study's pictures.
-
-    Raises:
-        UserError: if it is another one.
-    """
-    source = chosen.recipe(chosen.arm(BASE), 0).data.source
-    if not isinstance(source, People):
-        raise UserError(f"{chosen.path}: common.data.source: a study's pictures are those of the source 'people'")
-    return source
 
 
 def register(chosen: Chosen, out: Path, today: str = "") -> dict[str, Any]:

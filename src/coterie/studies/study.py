@@ -30,7 +30,8 @@ def listing(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ())
         lines.append(f"  {job.arm.name}: {len(made.seeds)} x {job.seconds / 60:.1f} min of one core{tuning}")
     lines += [f"  {name}: not available: {reason}" for name, reason in made.missing.items()]
     listed = ", ".join(str(seed) for seed in made.seeds)
-    lines.append(f"seeds {listed}; {setting.samples} drawings of each look; judges {made.judging / 60:.1f} min")
+    drawings = f"; {setting.samples} drawings of each look; judges {made.judging / 60:.1f} min"
+    lines.append(f"seeds {listed}{drawings if chosen.study.judging else ''}")
     lines += [f"{h.name}: {h.claim}" for h in chosen.study.hypotheses]
     hours = made.hours(cores())
     total = f"{60 * hours:.0f} min" if hours < 2 else f"{hours:.1f} h"
@@ -79,7 +80,7 @@ def study(
         if why:
             say(f"warning: verdicts will be withheld: {why}")
         place = Place(chosen, out, registration["digest"] if not why else f"{registration['digest']} changed")
-        judges = judges_of(chosen, out, say)
+        learned = judges_of(chosen, out, say).measured if chosen.study.judging else {}
         _play(place, made, say, workers or cores())
         say("writing")
         found = _results(place, made)
@@ -91,7 +92,7 @@ def study(
             "changed": why,
             "missing": made.missing,
             "choices": {job.arm.name: choices(place, job.arm) for job in made.jobs},
-            "measured": judges.measured,
+            "measured": learned,
         }
         path = write_all(place, found, about, results)
     say(f"results: {path}")

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from coterie.evals.hierarchical import hierarchical, hierarchical_ratio
 from coterie.studies.recipe import BASE, LOWER_IS_BETTER, MEASURES, Hypothesis
 
+SHARES = {"removed": "own", "early": "early", "everything": "everything"}
+"""Measures that are a share of the bare model's loss, and where the loss is noted."""
+
 HEADERS = 0.01  # of bytes: the first round's messages are not quite as long as the later ones
 
 Results = Mapping[tuple[str, int], Mapping[str, Any]]
@@ -56,17 +59,16 @@ def values(results: Results, arm: str, seed: int, measure: str) -> dict[str, flo
     mine, base = results[arm, seed], results.get((BASE, seed))
     if measure == "kid":
         return {look: float(found["kid"]) for look, found in mine["styles"].items()}
-    if base is None:
-        return {}
     found = {}
     for name, person in mine["people"].items():
-        bare = base["people"][name]
+        bare = base["people"].get(name) if base is not None and not mine.get("own_bare") else None
         if person["apart"]:
             continue
-        if measure in ("removed", "everything"):
-            key = "own" if measure == "removed" else measure
-            found[name] = 1 - fmean(person[key]) / fmean(bare[key])
-        elif f"{measure}_share" in person:
+        if measure in SHARES and SHARES[measure] in person:
+            against = person.get("bare") if bare is None else bare["everything" if measure == "everything" else "own"]
+            if against is not None:
+                found[name] = 1 - fmean(person[SHARES[measure]]) / fmean(against)
+        elif f"{measure}_share" in person and bare is not None:
             found[name] = person[f"{measure}_share"] - (bare["style_share"] if measure == "style" else 0)
     return found
 
@@ -83,9 +85,18 @@ def seeds_of(results: Results, arms: Sequence[str]) -> list[int]:
     return sorted(set.intersection(*({s for a, s in results if a == arm} for arm in (*arms, BASE))))
 
 
-def grid(results: Results, arm: str, seeds: Sequence[int], measure: str) -> NDArray[np.float64]:
-    """``(seeds, clients)``."""
-    return np.array([list(values(results, arm, seed, measure).values()) for seed in seeds], np.float64)
+def grid(
+    results: Results, arm: str, seeds: Sequence[int], measure: str, names: Sequence[str] | None = None
+) -> NDArray[np.float64]:
+    """``(seeds, clients)``, of the clients named; none are all."""
+    rows = [values(results, arm, seed, measure) for seed in seeds]
+    return np.array([[row[name] for name in (row if names is None else names)] for row in rows], np.float64)
+
+
+def shared(results: Results, arms: Sequence[str], seeds: Sequence[int], measure: str) -> list[str]:
+    """Clients, or looks, that all of the arms have measured in every seed, in the first arm's order."""
+    sets = [values(results, arm, seed, measure) for arm in arms for seed in seeds]
+    return [name for name in sets[0] if all(name in found for found in sets)]
 
 
 def macro(table: NDArray[np.float64], looks: Sequence[str]) -> NDArray[np.float64]:
@@ -111,7 +122,7 @@ def won(difference: NDArray[np.float64], looks: Sequence[str]) -> tuple[int, int
 
 def verdict(h: Hypothesis, results: Results) -> Verdict:
     """Whether a hypothesis' criterion holds."""
-    arms = [name for name in (h.better, h.other, h.reference) if name]
+    arms = [name for name in (h.better, h.other, h.reference, *h.even) if name]
     seeds = seeds_of(results, arms)
     if not seeds:
         known = {arm for arm, _ in results}
@@ -119,13 +130,19 @@ def verdict(h: Hypothesis, results: Results) -> Verdict:
         return Verdict(h, "not measured", note=f"no result of {', '.join(missing) or 'a seed that all arms have'}")
     if h.criterion == "reaches":
         return _reaches(h, results, seeds)
+    if h.criterion == "cheaper":
+        return _cheaper(h, results, seeds)
     sign = -1 if h.measure in LOWER_IS_BETTER else 1
-    tables = {name: sign * grid(results, name, seeds, h.measure) for name in arms}
+    names = shared(results, arms, seeds, h.measure)
+    tables = {name: sign * grid(results, name, seeds, h.measure, names) for name in arms}
     if not tables[h.better].size:
         return Verdict(h, "not measured", note=f"no {h.measure} was measured")
-    looks = looks_of(results, h.better, seeds[0], h.measure)
+    people = results[h.better, seeds[0]]["people"]
+    looks = names if h.measure == "kid" else [people[name]["style"] for name in names]
     groups = () if h.measure == "kid" else looks  # there the looks themselves are drawn
     difference = tables[h.better] - tables[h.other]
+    if h.criterion == "steadier":
+        difference = difference - (tables[h.even[0]] - tables[h.even[1]])
     ahead, of = won(difference, looks)
     if h.criterion == "share":
         whole = tables[h.reference] - tables[h.other]
@@ -154,6 +171,10 @@ def criterion_in_words(h: Hypothesis) -> str:
     """For tables and the registration."""
     if h.criterion == "reaches":
         return f"its final loss after at most {h.margin:g} of its rounds and bytes, in every seed"
+    if h.criterion == "cheaper":
+        return f"at most {h.margin:g} of its bytes up, in every seed"
+    if h.criterion == "steadier":
+        return f"loses {h.margin:g} less than it against {h.even[0]} and {h.even[1]}, interval above 0"
     if h.criterion == "share":
         return f"at least {h.margin:g} of the gain of {h.reference}"
     if h.criterion == "no worse":
@@ -178,11 +199,14 @@ def summary(results: Results, arm: str, target: str) -> dict[str, Any]:
             }
     found["worst"] = worst_tenth(grid(results, arm, seeds, "removed"))
     found["levels"] = _levels(results, arm, seeds)
-    found["spread"] = fmean(look["spread"] for result in mine for look in result["styles"].values())
+    spreads = [look["spread"] for result in mine for look in result["styles"].values()]
+    if spreads:
+        found["spread"] = fmean(spreads)
     copies = [p["copies"] for result in mine for p in result["people"].values() if p["copies"] and p["copies"][1]]
     found["copies"] = [sum(c[0] for c in copies), sum(c[1] for c in copies), sum(c[1] * c[2] for c in copies)]
-    for key in ("up_bytes", "down_bytes", "seconds"):
-        found[key] = fmean(float(result[key]) for result in mine)
+    for key in ("up_bytes", "down_bytes", "across_bytes", "seconds"):
+        found[key] = fmean(float(result.get(key, 0)) for result in mine)
+    found["air"] = _aired(mine)
     reached = [to_target(r, results[target, s]) for r, s in zip(mine, seeds, strict=True) if (target, s) in results]
     found["reached"] = reached
     found["apart"] = _apart(results, arm, seeds)
@@ -204,6 +228,25 @@ def _reaches(h: Hypothesis, results: Results, seeds: Sequence[int]) -> Verdict:
     return _judged(h, max(shares) <= h.margin, (fmean(shares), min(shares), max(shares)), (0, 0), note)
 
 
+def _cheaper(h: Hypothesis, results: Results, seeds: Sequence[int]) -> Verdict:
+    """Bytes that clients sent, to the server or to each other."""
+    sent = {arm: [results[arm, s]["up_bytes"] + results[arm, s].get("across_bytes", 0) for s in seeds]
+            for arm in (h.better, h.other)}  # fmt: skip
+    if not all(sent[h.other]):
+        return Verdict(h, "not measured", note=f"clients of {h.other} send nothing")
+    shares = [mine / theirs for mine, theirs in zip(sent[h.better], sent[h.other], strict=True)]
+    return _judged(h, max(shares) <= h.margin, (fmean(shares), min(shares), max(shares)), (0, 0), "")
+
+
+def _aired(mine: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Modelled seconds and joules of the whole run by profile, mean over seeds."""
+    profiles = [name for result in mine[:1] for name in result.get("air", {})]
+    return {
+        name: {key: fmean(result["air"][name][-1][key] for result in mine) for key in ("until", "joules_until")}
+        for name in profiles
+    }
+
+
 def _judged(
     h: Hypothesis, holds: bool, numbers: tuple[float, float | None, float | None], looks: tuple[int, int], note: str
 ) -> Verdict:
@@ -215,17 +258,16 @@ def _few(seeds: Sequence[int]) -> str:
 
 
 def _levels(results: Results, arm: str, seeds: Sequence[int]) -> list[float]:
-    """Share removed in four groups of noise levels, over people who are not apart and seeds."""
-    shares = []
-    for level in range(4):
-        pairs = [
-            (person["own"][level], results[BASE, seed]["people"][name]["own"][level])
-            for seed in seeds
-            for name, person in results[arm, seed]["people"].items()
-            if not person["apart"]
-        ]
-        shares.append(1 - fmean(a for a, _ in pairs) / fmean(b for _, b in pairs))
-    return shares
+    """Share removed in groups of noise levels, over people who are not apart and seeds."""
+    pairs = []
+    for seed in seeds:
+        result, base = results[arm, seed], results.get((BASE, seed), {}).get("people", {})
+        for name, person in result["people"].items():
+            bare = person.get("bare") if result.get("own_bare") else base.get(name, {}).get("own")
+            if bare is not None and not person["apart"]:
+                pairs.append((person["own"], bare))
+    counted = range(len(pairs[0][0])) if pairs else range(0)
+    return [1 - fmean(own[level] for own, _ in pairs) / fmean(bare[level] for _, bare in pairs) for level in counted]
 
 
 def _apart(results: Results, arm: str, seeds: Sequence[int]) -> dict[str, float]:

@@ -39,17 +39,23 @@ def write_all(place: Place, results: Results, about: Mapping[str, Any], folder: 
     rows = [summary(results, arm, study.target) for arm in arms]
     registered = [Hypothesis(**h) for h in about["registration"]["hypotheses"]]
     verdicts = [] if about["changed"] else [verdict(h, results) for h in registered]
-    names = {"arms": f"{name}-arms.svg", "hypotheses": f"{name}-hypotheses.svg", "rounds": f"{name}-rounds.svg",
-             "pictures": f"{name}-pictures.png"}  # fmt: skip
+    names = {key: f"{name}-{key}.svg" for key in ("arms", "hypotheses", "rounds")}
     hand = place.chosen.path.with_name(f"{place.chosen.path.stem}-reading.md")
     write_bytes(folder / names["arms"], arms_plot(rows).encode())
     write_bytes(folder / names["rounds"], rounds_plot(results, arms).encode())
-    tested = [v for v in verdicts if v.mean is not None and v.hypothesis.criterion in ("better", "no worse")]
+    tested = [
+        v for v in verdicts if v.mean is not None and v.hypothesis.criterion in ("better", "no worse", "steadier")
+    ]
     if tested:
         write_bytes(folder / names["hypotheses"], hypotheses_plot(tested, results).encode())
     else:
         del names["hypotheses"]
-    write_bytes(folder / names["pictures"], png_bytes(pictures(place, arms, rows[0]["seeds"][0])))
+    if study.judging:
+        names["pictures"] = f"{name}-pictures.png"
+        write_bytes(folder / names["pictures"], png_bytes(pictures(place, arms, rows[0]["seeds"][0])))
+    for key, plot in cost_plots(results, arms, study.air).items():
+        names[key] = f"{name}-{key}.svg"
+        write_bytes(folder / names[key], plot.encode())
     facts = {**about, "arms": rows, "verdicts": [_plain(v) for v in verdicts]}
     plain = {"study": name, "setting": place.chosen.name, **facts}
     write_bytes(folder / f"{name}.json", (json.dumps(plain, indent=1) + "\n").encode())
@@ -89,6 +95,34 @@ def rounds_plot(results: Results, arms: Sequence[str]) -> str:
             steps = zip(*done, strict=False)
             lines[arm] = [(float(step[0]["round"]), fmean(one["loss"] for one in step)) for step in steps]
     return curves(lines or {BASE: [(0.0, 0.0), (1.0, 0.0)]}, "round", "mean held-out loss of what is served")
+
+
+def cost_plots(results: Results, arms: Sequence[str], profiles: Sequence[str]) -> dict[str, str]:
+    """Mean held-out loss against bytes sent, and against modelled time and energy on the first profile of the air."""
+    if not profiles:
+        return {}
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {"bytes": {}, "clock": {}, "energy": {}}
+    for arm in arms:
+        mine = [results[arm, seed] for seed in seeds_of(results, [arm])]
+        if not mine or not all(result.get("air") and result["rounds"] for result in mine):
+            continue
+        laps = [[lap for lap in result["air"][profiles[0]] if lap["loss"] is not None] for result in mine]
+        for key, value, scale in (("clock", "until", 60), ("energy", "joules_until", 1e3)):
+            found[key][arm] = _averaged(laps, value, scale)
+        found["bytes"][arm] = _averaged([result["rounds"] for result in mine], "bytes", 1e6)
+    labels = {
+        "bytes": "MB that crossed",
+        "clock": f"minutes on the modelled clock, {profiles[0]}",
+        "energy": f"modelled kJ of all devices, {profiles[0]}",
+    }
+    up = "mean held-out loss of what is served"
+    return {key: curves(lines, labels[key], up) for key, lines in found.items() if lines}
+
+
+def _averaged(runs: Sequence[Sequence[Mapping[str, Any]]], key: str, scale: float) -> list[tuple[float, float]]:
+    """By round the means over runs of a cost and of the loss."""
+    steps = zip(*runs, strict=False)
+    return [(fmean(one[key] for one in step) / scale, fmean(one["loss"] for one in step)) for step in steps]
 
 
 def pictures(place: Place, arms: Sequence[str], seed: int) -> Any:

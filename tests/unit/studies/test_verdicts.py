@@ -102,3 +102,43 @@ def test_what_is_missing_is_not_measured():
     found = results(one=[result(0.3)], two=[result(0.2)])
     assert verdict(claim(measure="subject"), found).outcome == "not measured"
     assert verdict(claim(), found).note == "one seed: the interval is over clients only"
+
+
+def test_steadier_is_what_trouble_costs_less():
+    """Both lose to the trouble: one 0.02, two 0.10."""
+    arms = {"one": 0.28, "two": 0.30, "one_even": 0.30, "two_even": 0.40}
+    found = results(**{name: [result(share)] * 3 for name, share in arms.items()})
+    got = verdict(claim(criterion="steadier", even=("one_even", "two_even"), margin=0.05), found)
+    assert (got.outcome, got.mean) == ("supported", pytest.approx(0.08))
+    turned = claim(better="two", other="one", criterion="steadier", even=("two_even", "one_even"))
+    assert verdict(turned, found).outcome == "not supported"
+
+
+def test_cheaper_counts_what_clients_send_to_anybody():
+    light, heavy = result(0.3) | {"up_bytes": 5, "across_bytes": 20}, result(0.3)
+    found = results(one=[light] * 3, two=[heavy] * 3)
+    assert verdict(claim(criterion="cheaper", margin=0.5), found).outcome == "supported"
+    assert verdict(claim(criterion="cheaper", margin=0.49), found).outcome == "not supported"
+    assert verdict(claim(criterion="cheaper"), results(one=[light], two=[heavy | {"up_bytes": 0}])).mean is None
+
+
+def test_early_is_after_the_first_round_and_other_clients_are_compared_with_their_own_bare_model():
+    def begun(share, early):
+        made = result(share)
+        for name in LOOKS:
+            made["people"][name] |= {"early": [1 - early] * 4, "bare": [2.0] * 4}
+        return made
+
+    found = results(one=[begun(0.3, 0.2)] * 3, two=[begun(0.3, 0.1)] * 3)
+    got = verdict(claim(measure="early", margin=0.05), found)
+    assert (got.outcome, got.mean) == ("supported", pytest.approx(0.1))
+    own = {key: run | {"own_bare": True} if key[0] == "one" else run for key, run in found.items()}
+    assert summary(own, "one", "two")["removed"] == pytest.approx([1 - 0.7 / 2] * 3)
+
+
+def test_arms_with_other_clients_are_compared_on_those_that_both_have():
+    few = result(0.5)
+    few["people"] = {name: few["people"][name] for name in ("a1", "b1")}
+    found = results(one=[few] * 3, two=[result({"a1": 0.1, "a2": 0.9, "b1": 0.1, "b2": 0.9})] * 3)
+    got = verdict(claim(), found)
+    assert (got.outcome, got.mean) == ("supported", pytest.approx(0.4))

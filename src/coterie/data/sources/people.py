@@ -60,6 +60,7 @@ class Person(_Strict):
         wishes: a sentence by kind: ``named``, ``paraphrased``, ``purpose``.
         leaning: groups of subjects that most of its pictures are of.
         where: columns and the value that they must have.
+        held_where: the same for held-out pictures, where these are others than ``where`` says.
         apart: why this person is reported apart; empty for everybody else.
     """
 
@@ -67,6 +68,7 @@ class Person(_Strict):
     wishes: dict[str, str]
     leaning: tuple[str, ...] = ()
     where: dict[str, Any] = Field(default_factory=dict)
+    held_where: dict[str, Any] | None = None
     apart: str = ""
 
 
@@ -91,7 +93,8 @@ class People:
     Attributes:
         file: the TOML file: ``held``, the share of subjects that is held out, ``[sets.NAME]`` and ``[people.NAME]``.
         folder: in which the parquet files lie.
-        each: at most so many people of each set; 0 is all. Those that are reported apart are always there.
+        each: at most so many people of each set; 0 is all. Those that are reported apart do not count.
+        only_looks: leaves out those who are reported apart.
         train: pictures that a person learns from.
         held_out: pictures that a person is measured on.
     """
@@ -99,6 +102,7 @@ class People:
     file: Path
     folder: Path = Path(".")
     each: Annotated[int, Ge(0)] = 0
+    only_looks: bool = False
     train: Annotated[int, Ge(1)] = 12
     held_out: Annotated[int, Ge(1)] = 8
 
@@ -171,12 +175,16 @@ class People:
         found = []
         for name, person in people.items():
             counts[person.sets[0]] = counts.get(person.sets[0], 0) + (not person.apart)
+            if person.apart and self.only_looks:
+                continue
             if person.apart or not self.each or counts[person.sets[0]] <= self.each:
                 found.append(name)
         return found
 
     def apart(self) -> dict[str, str]:
         """People who are reported apart, and why."""
+        if self.only_looks:
+            return {}
         return {name: person.apart for name, person in self.described()[1].items() if person.apart}
 
     def known(self) -> dict[str, list[_Known]]:
@@ -196,12 +204,13 @@ class People:
         for name, person in people.items():
             mine: list[_Known] = []
             for side, wanted in ((False, self.train), (True, self.held_out)):
+                where = person.where if person.held_where is None or not side else person.held_where
                 for k, one in enumerate(person.sets):
                     count = wanted * (k + 1) // len(person.sets) - wanted * k // len(person.sets)
                     free = [
                         row for row in known[one]
                         if row.held == side and (one, row.index) not in taken
-                        and all(row.row.get(key) == value for key, value in person.where.items())
+                        and all(row.row.get(key) == value for key, value in where.items())
                     ]  # fmt: skip
                     got = _drawn(name, free, person.leaning, count)
                     if len(got) < count:

@@ -1,0 +1,101 @@
+"""Who takes part in a study, in which look, and which files say so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from coterie.core.errors import UserError
+from coterie.core.place import Place
+from coterie.data.sources.people import People
+from coterie.runs.build import population_of
+from coterie.runs.recipe import Recipe
+from coterie.studies.recipe import BASE, Chosen
+
+EVERYBODY = "everybody"  # the look of clients whose data names none
+SIDE = 8  # of pictures that are only counted
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who takes part.
+
+    Attributes:
+        looks: by client, without those who are reported apart.
+        apart: clients who are in no mean, and why.
+        held_out: examples that one client is measured on, about.
+    """
+
+    looks: Mapping[str, str]
+    apart: Mapping[str, str]
+    held_out: int
+
+
+def cast_of(chosen: Chosen, recipe: Recipe | None = None) -> Cast:
+    """Who takes part in a run, or in that of ``base``."""
+    recipe = recipe or chosen.recipe(chosen.arm(BASE), 0)
+    source = recipe.data.source
+    if isinstance(source, People):
+        people = source.described()[1]
+        looks = {name: people[name].sets[0] for name in source.chosen(people) if not people[name].apart}
+        return Cast(looks, source.apart(), source.held_out)
+    clients = population_of(recipe, SIDE).clients
+    held = sum(len(client.held_out) for client in clients.values())
+    return Cast({name: client.style or EVERYBODY for name, client in clients.items()}, {}, held // max(1, len(clients)))
+
+
+def people_of(chosen: Chosen) -> People:
+    """The source of a study whose drawings are judged.
+
+    Raises:
+        UserError: if it is another one.
+    """
+    source = chosen.recipe(chosen.arm(BASE), 0).data.source
+    if not isinstance(source, People):
+        raise UserError(f"{chosen.path}: judging: what is drawn can be judged of 'people' only; leave it out")
+    return source
+
+
+def inputs(chosen: Chosen) -> dict[str, str]:
+    """Digest by name of each file that the study reads.
+
+    Raises:
+        UserError: if one is not there.
+    """
+    source: Any = chosen.recipe(chosen.arm(BASE), 0).data.source
+    if isinstance(source, People):
+        sets, people, _ = source.described()
+        used = {sets[name].path for person in people.values() for name in person.sets}
+        paths = {Path(source.file).name: Path(source.file)}
+        public = chosen.study.judging.public if chosen.study.judging else ()
+        paths |= {name: chosen.data / name for name in sorted(used | set(public))}
+    else:
+        paths = {path.name: path for path in _named(source)}
+    found = {}
+    for name, path in paths.items():
+        if not path.exists():
+            raise UserError(f"{path}: no such file; say where the data lies with --data DIR")
+        found[name] = _digest(path)
+    return found
+
+
+def _named(source: Any) -> list[Path]:
+    """Files and folders that a source's settings name."""
+    hints = get_type_hints(type(source), include_extras=True)
+    places = {
+        key for key, hint in hints.items() if any(isinstance(m, Place) for m in getattr(hint, "__metadata__", ()))
+    }
+    values = [getattr(source, key) for key, hint in hints.items() if key in places or hint is Path]
+    return [Path(value) for value in values if value]
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    found = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        found.update(f"{file.relative_to(path).as_posix()}\n".encode() + file.read_bytes())
+    return found.hexdigest()[:12]
