@@ -380,7 +380,7 @@ def merged(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
         if isinstance(value, Mapping) and isinstance(old, Mapping):
             other = "name" in value and value["name"] != old.get("name")
             kept = {"fit": old["fit"]} if other and "fit" in old and key == "form" else {}
-            out[key] = {**kept, **value} if other else merged(old, value)
+            out[key] = merged(kept, value) if other else merged(old, value)
         else:
             out[key] = value
     return out

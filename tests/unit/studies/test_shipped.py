@@ -58,3 +58,27 @@ def test_people_wish_in_every_kind_of_words_and_never_alike(name):
     said = [person.wishes[kind] for person in people.values() for kind in KINDS]
     assert len(set(said)) == 3 * len(people)
     assert len([person for person in people.values() if person.apart]) == {"emoji": 2, "icons": 3, "omniglot": 0}[name]
+
+
+@pytest.mark.parametrize("name", ["aggregation", "forms", "ablations", "ink"])
+@pytest.mark.parametrize("setting", ["quick", "standard"])
+def test_arms_of_the_studies_of_forms_and_rules_train_equally_long(name, setting):
+    """A server that trains too, and a single round, are what some arms are about; every arm is there."""
+    picked = chosen(RECIPES / f"{name}.toml", setting, Path("data"))
+    spent = {}
+    for arm in picked.study.arms:
+        recipe = picked.recipe(arm, 0)
+        spent[arm.name] = recipe.rounds * recipe.form.fit.steps * getattr(recipe.form, "edge_rounds", 1)
+        assert recipe.form.fit.batch == picked.recipe(picked.arm(picked.study.target), 0).form.fit.batch
+    assert {steps for name, steps in spent.items() if name != "base"} == {spent[picked.study.target]}
+    assert picked.study.hypotheses
+
+
+def test_a_condition_makes_an_arm_of_its_own_at_the_first_ones_rate():
+    picked = chosen(RECIPES / "aggregation.toml", "standard", Path("data"))
+    few = picked.arm("ties: 4 alike")
+    assert (few.rate_of, few.bare) == ("ties: 24 by look", "own")
+    assert picked.arm("ties: 24 by look").rate_of == ""
+    assert picked.recipe(few, 0).data.num_clients == 4
+    with pytest.raises(UserError, match=r"no arm is called 'ties: 5 alike'; did you mean 'ties: 4 alike'"):
+        picked.arm("ties: 5 alike")
