@@ -44,9 +44,9 @@ def test_the_page_says_what_the_shapes_say(unet):
     assert f"{whole * 2 / 1e6:,.2f} MB" in page
     assert blocks + text + 264 == file // 2
     assert round(whole * 2 / 9_547_631) == 180
-    assert 9_547_631 / 2**20 == pytest.approx(9.105, abs=0.001)
+    assert pytest.approx(9.105, abs=0.001) == 9_547_631 / 2**20
     assert round(189e3 / (5 * 1720)) == 22
-    assert 1300 / (5 * 9.1) == pytest.approx(28.6, abs=0.05)
+    assert pytest.approx(28.6, abs=0.05) == 1300 / (5 * 9.1)
 
 
 def test_our_layouts_of_that_model_have_these_sizes(unet):
