@@ -80,12 +80,12 @@ def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int
 
 
 def _calls(pieces: list[Piece], groups: int, ranks: Mapping[int, int]) -> Iterator[list[int]]:
-    """Places of the pieces that go together: in a call all pictures have one shape, and all adapters fit into the
+    """Places of the pieces that go together: in a call all examples have one shape, and all adapters fit into the
     bank or are of one rank beyond it, because a wider product is rounded otherwise.
     """
-    by_shape: dict[tuple[torch.Size, int], list[int]] = {}
+    by_shape: dict[tuple[tuple[torch.Size, ...], int], list[int]] = {}
     for place, (number, _, rows) in enumerate(pieces):
-        by_shape.setdefault((rows["x0"].shape, ranks[number]), []).append(place)
+        by_shape.setdefault((tuple(value.shape for value in rows.values()), ranks[number]), []).append(place)
     for same in by_shape.values():
         for start in range(0, len(same), groups):
             yield same[start : start + groups]

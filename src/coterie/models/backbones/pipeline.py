@@ -25,8 +25,8 @@ from coterie.core.errors import UserError
 from coterie.core.place import Place
 from coterie.core.room import with_room
 from coterie.models import flow
-from coterie.models.backbone import Beside, Rows
-from coterie.models.batches import drawn, fixed, paired
+from coterie.models.backbone import Beside, Makes, Rows
+from coterie.models.batches import drawn, fixed, made_up, paired
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.noise import noise_of
@@ -88,6 +88,8 @@ class Pipeline:
         path: its noise.
     """
 
+    makes: Makes = "pictures"
+
     def __init__(self, settings: PipelineSettings, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
         self.settings, self.dtype, self.device = settings, dtype, device
         if settings.quantise in KINDS:
@@ -146,9 +148,15 @@ class Pipeline:
         x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *shape)
         return {"x0": (x0 - self._shift) * self._scale, **self.family.shaped(self.encode(captions), height, width)}
 
+    def examples(self, count: int) -> Rows:
+        return self.prepare(*made_up(count, self.side))
+
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
         empty = self._shaped(self._empty, prepared["x0"])
         return drawn(prepared, empty, self.path, batch, drop, generator)
+
+    def levels(self, wanted: int) -> int:
+        return wanted
 
     def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
         return fixed(prepared, self.path, levels, seed)
