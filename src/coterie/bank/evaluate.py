@@ -15,7 +15,10 @@ from coterie.core.room import with_room
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
 GROUP = 8  # rows of one adapter in a call, unless memory allows fewer
-NO_ROOM = "not even one row fits into memory: {}; lower backbone.side, or set backbone.quantise to int8 or nf4"
+NO_ROOM = (
+    "not even one row fits into memory: {}; lower backbone.side or backbone.context, or set backbone.quantise to int8 "
+    "or nf4"
+)
 
 Piece = tuple[int, int, Rows]  # job, rows that count, rows filled up to a group
 

@@ -139,7 +139,8 @@ def plan_for(
             return Plan(width, found, way.checkpointing, way.quantise, way.moments, rows)
     raise UserError(
         f"engine.memory: one client with a batch of {batch} needs {min(needs) / 1e9:.1f} GB and {memory / 1e9:.1f} GB "
-        "are left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
+        "are left for it; raise it with --memory, or lower form.fit.batch, method.rank, or backbone.side (of texts "
+        "backbone.context)"
     )
 
 

@@ -135,11 +135,12 @@ class Workers:
             items = {w.client: _as_tensor(w.payload) for w in works if w.client not in lost}
             answers = self._exchange({"visit": items})
             return [answers.get(w.client, ClientFailed(f"there is no client called {w.client!r}")) for w in works]
-        # The server's pictures: the requests are shared out evenly, each worker's in order.
+        # The server's pictures or texts: the requests are shared out evenly, each worker's in order.
         flat = [request for w in works for request in w.payload]
-        drawn = self._exchange({"sample": flat})
-        pictures = np.stack([drawn[str(i)] for i in range(len(flat))])
-        return np.split(pictures, np.cumsum([len(w.payload) for w in works])[:-1])
+        answers = self._exchange({"sample": flat})
+        made = iter([answers[str(i)] for i in range(len(flat))])
+        own = [[next(made) for _ in w.payload] for w in works]
+        return [some if isinstance(some[0], str) else np.stack(some) for some in own]
 
     def _exchange(self, job: Mapping[str, Any]) -> dict[str, Any]:
         (kind, items), count = next(iter(job.items())), len(self._pipes)
@@ -231,8 +232,9 @@ def _work(pipe: Connection, staff: Staff, number: int) -> None:
 async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
     if "sample" in job:
         requests = [(p, tuple((a, w) for a, w in mix), seed) for p, mix, seed in job["sample"].values()]
-        pictures = await Work("sample", "server", requests)
-        return {key: torch.from_numpy(picture.copy()) for key, picture in zip(job["sample"], pictures, strict=True)}
+        made = await Work("sample", "server", requests)
+        sent = [one if isinstance(one, str) else torch.from_numpy(one.copy()) for one in made]
+        return dict(zip(job["sample"], sent, strict=True))
     visits: dict[str, Coroutine[Any, Any, Any]] = {
         client: side.hosts[client].handle(_as_bytes(blob)) for client, blob in job["visit"].items()
     }
@@ -247,6 +249,8 @@ async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, Tensor):
         return value.numpy()
     if "failed" in value:
