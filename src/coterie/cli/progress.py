@@ -58,7 +58,7 @@ class PlainLines:
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        print("0:00  loading the model and the pictures", flush=True)
+        print("0:00  loading the model and the data", flush=True)
 
     def tell(self, event: str, **fields: Any) -> None:
         line = sentence(event, fields)
@@ -183,7 +183,8 @@ def people_sentence(fields: dict[str, Any]) -> str:
     """How many pictures there are, and which of them or of their owners will be missing somewhere."""
     count, who = fields["clients"], fields["who"]
     who = {"folders": "folder", "people": "person"}.get(who, who) if count == 1 else who
-    said = f"{count} {who}, {fields['train']} pictures to learn from, {fields['held_out']} held out"
+    what = fields.get("what", "pictures")
+    said = f"{count} {who}, {fields['train']} {what} to learn from, {fields['held_out']} held out"
     if fields["skipped"]:
         some = "; ".join(f"{name}: {reason}" for name, reason in fields["skipped"][:MOST_NAMED])
         more = len(fields["skipped"]) - MOST_NAMED
@@ -191,7 +192,7 @@ def people_sentence(fields: dict[str, Any]) -> str:
     if fields["unscored"]:
         some = ", ".join(fields["unscored"][:MOST_NAMED])
         more = len(fields["unscored"]) - MOST_NAMED
-        said += f"; not scored, as no picture is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
+        said += f"; not scored, as no {what[:-1]} is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
     return "".join([said, *(f"\n      hint: {hint}" for hint in fields["hints"])])
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -45,7 +45,7 @@ class TextTable:
     path: Annotated[str, Place(or_id=True)]
     text_column: str = "text"
     document_column: str = ""
-    only: dict[str, str | list[str]] | None = None
+    only: Mapping[str, str | list[str]] = field(default_factory=dict)
     config: str = ""
     split: str = "train"
     revision: str = ""
@@ -65,7 +65,7 @@ class TextTable:
         for key, name in [("text_column", self.text_column), ("document_column", self.document_column)]:
             if name and name not in names:
                 raise UserError(f"{key}: {self.path} has no column {name!r}{nearest(name, names[:50])}")
-        wanted = {key: {value} if isinstance(value, str) else set(value) for key, value in (self.only or {}).items()}
+        wanted = {key: {value} if isinstance(value, str) else set(value) for key, value in self.only.items()}
         for key in wanted:
             if key not in names:
                 raise UserError(f"only: {self.path} has no column {key!r}{nearest(key, names[:50])}")
