@@ -413,14 +413,31 @@ def report(run: RunArgument) -> None:
 @app.command()
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for weights, curve and grid; one with a state is continued.")],
-    drawings: Annotated[list[Path], typer.Option(help="Parquet file of drawings; may be repeated.")],
+    drawings: Annotated[
+        list[Path] | None, typer.Option(help="Parquet file of drawings, for doodle; may be repeated.")
+    ] = None,
+    books: Annotated[
+        list[Path] | None, typer.Option(help="Parquet file of books, for a language model; may be repeated.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Author who is not read; may be repeated; otherwise six of them.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Budget: tokens of books seen.", min=1)] = 20_000_000,
     pictures: Annotated[int, typer.Option(help="Budget: pictures seen.", min=1)] = 640_000,
     processes: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     loaders: Annotated[int, typer.Option(help="Helper processes that draw pictures.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
 ) -> None:
-    """Train the embedded backbone from public drawings."""
+    """Train an embedded backbone from public drawings, or a small language model from books in the public domain."""
+    if bool(drawings) == bool(books):
+        raise UserError("wanted either --drawings FILE or --books FILE")
+    if books:
+        from coterie.cli.reading import pretrain_on_books
+
+        pretrain_on_books(out, books, tokens, device, seed, leave_out)
+        return
+    assert drawings is not None
     from coterie.cli.progress import pretraining_listener
     from coterie.pretraining.train import Pretraining, seen_before
     from coterie.pretraining.train import pretrain as train

@@ -37,10 +37,12 @@ def sent_by_people(arm: Arm) -> list[Crossing]:
         "enrol": ("the encoded wish", "once, before training", WISH),
         "train": ("training figures" if alone else "the trained adapter", "every round", NUMBERS if alone else ADAPTER),
         "evaluate": (
-            "scores on held-out pictures, counts of copies", "before training, after rounds, at the end", SCORES
+            f"scores on held-out {arm.noun}s, counts of copies", "before training, after rounds, at the end", SCORES
         ),
         "keep": ("a receipt for what was kept", "once, at the end", RECEIPT),
     }  # fmt: skip
+    if arm.written:
+        kinds = {purpose: (what, when, _of_texts(reveals)) for purpose, (what, when, reveals) in kinds.items()}
     found = []
     for purpose, (what, when, reveals) in kinds.items():
         passages = [p for p in arm.meter.num_bytes if p.purpose == purpose and not p.wasted]
@@ -51,6 +53,12 @@ def sent_by_people(arm: Arm) -> list[Crossing]:
             n = len(senders)
             found.append(Crossing(what, when, messages / n, total / messages, total / n, reveals))
     return found
+
+
+def _of_texts(reveals: str) -> str:
+    """The same of texts."""
+    changed = reveals.replace("How the pictures look that", "How the texts sound that").replace("pictures", "passages")
+    return changed.replace("the drawn ones", "the written ones")
 
 
 def other_wishes(arm: Arm) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -34,7 +34,7 @@ from coterie.engines.devices import layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
-from coterie.models.backbone import Backbone
+from coterie.models.backbone import Backbone, Writes
 from coterie.models.peft_files import read_peft
 from coterie.models.shelves import makes
 from coterie.runs.annotated import annotated_toml
@@ -251,6 +251,7 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
             "backbone_digest": loop.terms.header.backbone,
             "backbone_parameters": loop.backbone["parameters"],
             "backbone_component": loop.backbone["component"],
+            **({"context": loop.backbone["context"]} if "context" in loop.backbone else {}),
             "adapter_parameters": loop.start.layout.size,
             "seconds": round(time.monotonic() - began, 2),
         }
@@ -348,7 +349,8 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
 
 def about(backbone: Backbone) -> dict[str, Any]:
     """What the results say of the frozen model."""
-    return {"parameters": backbone.num_parameters, "component": backbone.component}
+    context = {"context": cast(Writes, backbone).context} if backbone.makes == "texts" else {}
+    return {"parameters": backbone.num_parameters, "component": backbone.component, **context}
 
 
 def tests_of(parts: Assembly) -> tuple[str, ...]:
