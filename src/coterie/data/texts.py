@@ -98,6 +98,20 @@ def plain(value: Any) -> str:
     return text
 
 
+def wholes(table: Table) -> tuple[str, ...]:
+    """The documents of a table, pieces of one ``document`` that follow on one another put together, a line each."""
+    names = table.columns.get("document") or ("",) * len(table)
+    found: list[list[str]] = []
+    last = ""
+    for name, text in zip(names, table.captions, strict=True):
+        if name and name == last:
+            found[-1].append(text)
+        else:
+            found.append([text])
+        last = name
+    return tuple("\n".join(pieces) for pieces in found)
+
+
 def opening(text: str) -> str:
     """The first words of a document, by which somebody may ask for how it goes on.
 

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from coterie.core.errors import UserError
+from coterie.models.pipeline_files import quiet
 from coterie.pretraining.books import LEFT_OUT, VOCABULARY, Library, read_books, vocabulary
 from coterie.pretraining.curve import draw_curve
 
@@ -231,8 +232,9 @@ class _Run:
         os.replace(self.folder / "state.part", self.folder / "state.safetensors")
         mean = _network(self.settings, self.tokenizer)
         mean.load_state_dict(self.ema)
-        mean.half().save_pretrained(self.folder)
-        self.tokenizer.save_pretrained(self.folder)
+        with quiet():
+            mean.half().save_pretrained(self.folder)
+            self.tokenizer.save_pretrained(self.folder)
 
     def _weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Without the layer that is the embedding once more."""

@@ -28,7 +28,7 @@ from coterie.data.population import MOST_PROMPTS, ClientData, Population, mirror
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
 from coterie.data.table import Table
-from coterie.data.texts import PROMPTS
+from coterie.data.texts import PROMPTS, wholes
 from coterie.engines.devices import Device, layouts_for
 from coterie.engines.keeper import Keeper
 from coterie.engines.site import Belongings, House, SiteHost
@@ -357,11 +357,16 @@ def _belongings(
 def _units(table: Table, rows: Rows | Shaped) -> Mapping[str, int]:
     if not table.is_documents or isinstance(rows, tuple):
         return {}
-    return units_of(table.captions, int(rows["count"].sum()))
+    return units_of(wholes(table), int(rows["count"].sum()))
 
 
 def prepared(backbone: Backbone, cut: Cut, table: Table) -> Rows | Shaped:
-    """Pictures and captions as a backbone trains on them; with buckets those of each, once, in the buckets' order."""
+    """Pictures and captions as a backbone trains on them; with buckets those of each, once, in the buckets' order.
+
+    Of documents, whole ones.
+    """
+    if table.is_documents:
+        return backbone.prepare(table.pixels, wholes(table))
     if not isinstance(cut, Buckets):
         return backbone.prepare(table.pixels, table.captions)
     rows, parts = table.by_size, []
