@@ -10,26 +10,41 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+BETWEEN = ""  # no word: a run ends with a document
+
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, without what stands between them."""
     return re.findall(r"\w+", text.lower())
 
 
-def longest_run(text: Sequence[str], known: Sequence[Sequence[str]]) -> int:
-    """Words of the longest run that a text shares with one of some others.
+class Known:
+    """Documents in which runs of words are looked for; built once, because there are many words in them.
 
-    >>> longest_run("he sat on the mat".split(), ["the cat sat on the floor".split()])
-    3
+    Args:
+        documents: in words.
     """
-    low, high = 0, len(text)
-    while low < high:  # a shared run of n words holds one of n - 1
-        middle = (low + high + 1) // 2
-        if _runs(text, middle) & set().union(*(_runs(other, middle) for other in known)):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+
+    def __init__(self, documents: Sequence[Sequence[str]]) -> None:
+        self.words = [word for document in documents for word in (*document, BETWEEN)]
+        self.places: dict[str, list[int]] = {}
+        for place, word in enumerate(self.words):
+            self.places.setdefault(word, []).append(place)
+
+    def longest_run(self, text: Sequence[str]) -> int:
+        """Words of the longest run that a text shares with one of the documents.
+
+        >>> Known([["the", "cat", "sat", "on"], ["a", "mat"]]).longest_run(["he", "sat", "on", "a", "mat"])
+        2
+        """
+        best = 0
+        for start in range(len(text)):
+            for place in self.places.get(text[start], ()):
+                length = 0
+                while start + length < len(text) and self.words[place + length] == text[start + length]:
+                    length += 1
+                best = max(best, length)
+        return best
 
 
 def copies(written: Sequence[str], held_out: Sequence[str], training: Sequence[str]) -> tuple[int, float]:
@@ -39,11 +54,7 @@ def copies(written: Sequence[str], held_out: Sequence[str], training: Sequence[s
     """
     if not held_out or not written:
         return 0, float("nan")
-    known, own = [words_of(text) for text in training], [words_of(text) for text in written]
+    known, own = Known([words_of(text) for text in training]), [words_of(text) for text in written]
     length = max(map(len, own))
-    line = max(longest_run(words_of(text)[:length], known) for text in held_out)
-    return sum(longest_run(text, known) > line for text in own), 1 / (len(held_out) + 1)
-
-
-def _runs(text: Sequence[str], length: int) -> set[tuple[str, ...]]:
-    return {tuple(text[i : i + length]) for i in range(len(text) - length + 1)}
+    line = max(known.longest_run(words_of(text)[:length]) for text in held_out)
+    return sum(known.longest_run(text) > line for text in own), 1 / (len(held_out) + 1)

@@ -157,8 +157,17 @@ def backbone_named(text: str) -> dict[str, Any]:
     """Settings of a backbone from one word: a name on the shelf, where a pipeline is, or a language model's folder."""
     if text in BACKBONES.names():
         return {"name": text}
-    if (Path(text) / "config.json").is_file() and not (Path(text) / "model_index.json").is_file():
+    if _is_of_transformers(Path(text)):
         return {"name": "transformers_lm", "path": text}
     if "/" in text or text.endswith(".safetensors") or Path(text).exists():
         return {"name": "pipeline", "path": text}
     raise UserError(f"--backbone: no backbone and no folder is called {text!r}{nearest(text, BACKBONES.names())}")
+
+
+def _is_of_transformers(folder: Path) -> bool:
+    """Whether a folder holds one model of transformers, and not a pipeline or a part of one."""
+    config = folder / "config.json"
+    try:
+        return config.is_file() and '"model_type"' in config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
