@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,13 +26,13 @@ from coterie.core.errors import UserError
 from coterie.models.pipeline_files import quiet
 from coterie.pretraining.books import LEFT_OUT, VOCABULARY, Library, read_books, vocabulary
 from coterie.pretraining.curve import draw_curve
+from coterie.pretraining.llama import small_llama, window_loss
 
 STEADY_SHARE = 0.5  # of the budget before the rate falls
 FIXED = ("batch", "context", "rate", "warmup", "ema", "seed", "vocabulary", "layers", "width", "books", "left_out")
 TELL_SECONDS = 0.25
 CHECKED = 64  # windows of held-out text that the loss is measured on
 BEGINNINGS = ("It was a", "She looked at the", "In the morning", "He said that")
-SHARED = {"max_position_embeddings": 512, "tie_word_embeddings": True, "attn_implementation": "eager"}
 
 Tell = Callable[[dict[str, Any]], None]
 Progress = Callable[[int, float], None]
@@ -142,7 +141,7 @@ class _Run:
         self.letters_a_token = self.letters / len(held_out)
         self.check = held_out[: many * size + 1].unfold(0, size + 1, size)
         torch.manual_seed(settings.seed)
-        self.network = _network(settings, tokenizer).to(settings.device).train()
+        self.network = small_llama(settings.width, settings.layers, tokenizer).to(settings.device).train()
         self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         named = list(self.network.named_parameters())
         matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name]
@@ -188,7 +187,7 @@ class _Run:
         begin = torch.randint(len(self.train) - settings.context, (settings.batch,), generator=generator)
         windows = torch.stack([self.train[i : i + settings.context + 1] for i in begin.tolist()]).to(settings.device)
         with torch.autocast(settings.device, torch.bfloat16):
-            loss = _loss(self.network, windows)
+            loss = window_loss(self.network, windows)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimiser in self.optimisers:
@@ -208,9 +207,9 @@ class _Run:
         """Nats by token of held-out text, of the mean weights; they write a few beginnings on as well."""
         from coterie.bank.write import Writing, pick
 
-        mean = _network(self.settings, self.tokenizer).to(self.settings.device).eval()
+        mean = small_llama(self.settings.width, self.settings.layers, self.tokenizer).to(self.settings.device).eval()
         mean.load_state_dict(self.ema)
-        losses = [float(_loss(mean, some.to(self.settings.device))) * len(some) for some in self.check.split(16)]
+        losses = [float(window_loss(mean, some.to(self.settings.device))) * len(some) for some in self.check.split(16)]
         lines, end = [], self.tokenizer.eos_token_id
         for number, begun in enumerate(BEGINNINGS):
             tokens, generator = [end, *self.tokenizer.encode(begun)], torch.Generator().manual_seed(number)
@@ -230,7 +229,7 @@ class _Run:
         cpu = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
         save_file(cpu, self.folder / "state.part", metadata={"seen": str(self.seen), "seconds": str(self.seconds)})
         os.replace(self.folder / "state.part", self.folder / "state.safetensors")
-        mean = _network(self.settings, self.tokenizer)
+        mean = small_llama(self.settings.width, self.settings.layers, self.tokenizer)
         mean.load_state_dict(self.ema)
         with quiet():
             mean.half().save_pretrained(self.folder)
@@ -265,23 +264,6 @@ def learning_rate(settings: LanguagePretraining, seen: int) -> float:
     rise = min(1.0, (seen / settings.each + 1) / settings.warmup)
     fall = min(1.0, max(0.0, 1 - seen / settings.tokens) / (1 - STEADY_SHARE))
     return settings.rate * rise * fall
-
-
-def _network(settings: LanguagePretraining, tokenizer: Any) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    end = tokenizer.eos_token_id
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=settings.width, num_hidden_layers=settings.layers,
-        intermediate_size=settings.width * 8 // 3 // 32 * 32, num_attention_heads=max(1, settings.width // 64),
-        num_key_value_heads=max(1, settings.width // 64), bos_token_id=end, eos_token_id=end, **SHARED,
-    )  # fmt: skip
-    return LlamaForCausalLM(config)
-
-
-def _loss(network: Any, windows: Tensor) -> Tensor:
-    logits = network(input_ids=windows[:, :-1], use_cache=False).logits
-    return F.cross_entropy(logits.float().flatten(0, 1), windows[:, 1:].flatten())
 
 
 def _open(folder: Path, own: dict[str, Any], library: Library) -> None:

@@ -1,0 +1,35 @@
+"""The small language model: transformers' Llama (Touvron et al., 2023, arXiv:2302.13971), its embedding used twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+SHARED = {"max_position_embeddings": 512, "tie_word_embeddings": True, "attn_implementation": "eager"}
+
+
+def small_llama(width: int, layers: int, tokenizer: Any) -> Any:
+    """A new network whose words are those of a tokenizer; heads are 64 wide.
+
+    Args:
+        width: of its states.
+        layers: of it.
+        tokenizer: with an end mark, which also begins.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    end = tokenizer.eos_token_id
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers,
+        intermediate_size=width * 8 // 3 // 32 * 32, num_attention_heads=max(1, width // 64),
+        num_key_value_heads=max(1, width // 64), bos_token_id=end, eos_token_id=end, **SHARED,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def window_loss(network: Any, windows: Tensor) -> Tensor:
+    """Mean nats by token over windows ``(n, context + 1)``."""
+    logits = network(input_ids=windows[:, :-1], use_cache=False).logits
+    return F.cross_entropy(logits.float().flatten(0, 1), windows[:, 1:].flatten())
