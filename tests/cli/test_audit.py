@@ -177,7 +177,7 @@ def test_a_mode_that_cannot_be_is_one_line(typed):
 
 def test_hybrids_are_drawn_and_judged_for_every_pair(typed, grouped, tiny_runs, tmp_path):
     code, out, err = typed("audit", "hybrids", grouped, "--draws", 1, "--format", "json", "--out", tmp_path / "h")
-    assert (code, "hybrids.json" in err) == (0, True)
+    assert (code, "hybrids.md" in err) == (0, True)
     (found,) = json.loads((tmp_path / "h" / "hybrids.json").read_text()).values()
     pairs = {row["pair"] for row in found["rows"]}
     assert [row["name"] for row in json.loads(out)] == [

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from coterie.air.profiles import air_of
 from coterie.cli.app import app
 from coterie.runs.recipe import make_recipe, read_recipe
 
@@ -47,7 +48,9 @@ def parsed(words):
 def test_every_command_parses(page, line):
     name, settings = parsed(shlex.split(line, comments=True)[1:])
     assert name
-    if settings.get("sets"):
+    if settings.get("sets") and name == "air":
+        air_of((settings["profile"] or ["lte"])[0], settings["sets"])
+    elif settings.get("sets"):
         read_recipe(None, settings["sets"])
 
 
@@ -59,11 +62,16 @@ def test_what_is_wrong_would_be_noticed():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_recipes_and_links_are_right(page):
+def test_recipes_and_links_are_right(page, tmp_path):
     import tomllib
 
     for text in blocks(page, "toml"):
-        make_recipe(tomllib.loads(text), page.name)
+        tables = tomllib.loads(text)
+        if any("like" in table for table in tables.values() if isinstance(table, dict)):  # profiles of the air
+            (tmp_path / "air.toml").write_text(text)
+            assert [air_of(name, file=tmp_path / "air.toml") for name in tables]
+        else:
+            make_recipe(tables, page.name)
     for text in blocks(page, "python") if page.parent.name == "explanation" else ():
         exec(compile(text, page.name, "exec"), {})
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

@@ -24,7 +24,7 @@ def pages():
     return json.loads(subprocess.run([sys.executable, "-c", say], check=True, capture_output=True, text=True).stdout)
 
 
-@pytest.mark.parametrize("name", ["recipe.md", "commands.md"])
+@pytest.mark.parametrize("name", ["recipe.md", "commands.md", "rules.md"])
 def test_a_page_is_up_to_date(pages, name):
     renew = "renew with: python -m coterie.cli.reference --write"
     assert (FOLDER / name).read_text(encoding="utf-8") == pages[name], renew

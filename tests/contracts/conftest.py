@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from coterie.core.adapter import Adapter, Layout, LowRank, apart, build
+from coterie.core.factors import only, with_factor
 from coterie.core.protocols import Facts
 from coterie.core.shelf import Shelf
 from coterie.core.work import Fitted
@@ -33,6 +34,11 @@ from coterie.wire.codecs.raw import Raw
 from coterie.wire.envelope import Header
 
 LAYOUT = Layout("toy", (LowRank("to_q", 5, 4, 2, 0.5), LowRank("conv1", 3, 18, 2, 1.0, (3, 3))))
+
+
+ONES = Adapter(LAYOUT, torch.ones(LAYOUT.size))
+NOTHING = Adapter(LAYOUT, torch.zeros(LAYOUT.size))
+MASKS = {factor: with_factor(NOTHING, factor, only(ONES, factor)).row for factor in "ab"}
 
 
 def effect(adapter):
@@ -65,7 +71,13 @@ def toy_work(kind, works, log=None):
                 pull = rows["target"].mean(0) - below - row
                 if fit.mu and fit.anchor is not None:
                     pull = pull + fit.mu * (effect(fit.anchor) - row)
+                pull = pull if fit.train is None else pull * MASKS[fit.train]
                 row = row + fit.rate * (0.5 + torch.rand((), generator=rng)) * pull
+            if fit.within is not None:
+                within = Adapter(LAYOUT, row)
+                spans = [fit.within.dense(i) for i in range(len(LAYOUT.parts))]
+                kept = [(x.T @ (x @ within.factors(i)[0]), within.factors(i)[1]) for i, x in enumerate(spans)]
+                row = build(LAYOUT, kept).row
             answers.append(
                 Fitted(cut(Adapter(LAYOUT, row), start.layout), len(rows["target"]), {"loss/last": float(row.norm())})
             )
@@ -117,20 +129,25 @@ class World:
     sizes: dict = field(default_factory=dict)
     devices: Devices = Devices()
     wave: int = 64
+    uplink: tuple = ()
+    over: float = 0.0
+    below_quorum: str = "stop"
     log: list = field(default_factory=list)
     events: list = field(default_factory=list)
 
     def loop(self):
         recipe = make_recipe({"rounds": self.rounds, "seed": self.seed}, "toy").model_copy(update={"form": self.form})
         pictures = recipe.pictures.model_copy(update={"prompts": ("a",), "hybrids": False})
-        cohort = recipe.cohort.model_copy(update={"share": self.share})
+        who = {"share": self.share, "over": self.over, "below_quorum": self.below_quorum}
+        cohort = recipe.cohort.model_copy(update=who)
         recipe = recipe.model_copy(update={"pictures": pictures, "cohort": cohort, "changes": self.changes})
         header = Header(run="toy", backbone="toy", recipe="r", codec="raw")
         owners = (self.form, HeldOut(), Keeper(self.form), Listener(), Painter(("a",), 2, self.seed))
         by_name, mode = {type(o).__name__: o for o in owners}, wish_mode_of(self.form)
         devices = self.devices.of(list(self.targets), self.seed)
-        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()})
-        house = House(header, layouts, Raw(), by_name, self.seed, mode)
+        rule = getattr(self.form, "aggregator", None)
+        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()}, rule)
+        house = House(header, layouts, Raw(), by_name, self.seed, mode, self.uplink)
         hosts = {}
         for client, target in self.targets.items():
             rows = {"target": torch.as_tensor(target).expand(self.sizes.get(client, 2), LAYOUT.size).contiguous()}
@@ -142,9 +159,12 @@ class World:
             theirs = {"rewishes": wishes_by_round(self.changes, client), "device": devices[client]}
             hosts[client] = SiteHost(Belongings(*about, **theirs), house)
         facts = {c: Facts(len(h.belongings.train["target"]), c[0], devices[c].rank or None) for c, h in hosts.items()}
+        times = {client: device.time(self.form.fit.steps) for client, device in devices.items()}
         courier = Lossy(hosts, self.late, self.absent)
         tell = lambda event, **more: self.events.append((event, more))  # noqa: E731
-        terms = Terms(header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave)
+        terms = Terms(
+            header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, self.uplink, times
+        )
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
 
@@ -173,7 +193,7 @@ class Lossy(InProcess):
     async def visit(self, client, request):
         from coterie.wire.envelope import unpack
 
-        header, _ = unpack(request, WIRE)
+        header, _ = unpack(request, self.hosts[client].house.layouts)
         if header.purpose == "train" and (client, header.round) in self.absent:
             raise ClientFailed("switched off")
         reply = await super().visit(client, request)

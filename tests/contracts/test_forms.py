@@ -33,6 +33,14 @@ SETTINGS = [
     ("clustered", {"grouping": {"name": "both", "split": "kmeans"}}),
     ("ifca", {"clusters": 2}),
     ("ifca", {"clusters": 2, "aggregator": "product_svd", "keeping": "ditto"}),
+    ("fedavg", {"aggregator": "fedex", "keeping": "stacked"}),
+    ("fedavg", {"aggregator": "flora"}),
+    ("fedavg", {"aggregator": "fed_sb"}),
+    ("fedavg", {"aggregator": "fedask", "keeping": "ditto"}),
+    ("fedavg", {"aggregator": {"name": "rolora", "server": "fedadam"}, "keeping": "ditto"}),
+    ("clustered", {"grouping": "oracle", "aggregator": {"name": "ffa", "server": "fedavgm"}}),
+    ("clustered", {"grouping": "oracle", "aggregator": "fedsvd", "interaction": "similarity"}),
+    ("ifca", {"clusters": 2, "aggregator": "rolora"}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in SETTINGS]
 
@@ -86,7 +94,12 @@ class Killed(BaseException):
 KILLED = [
     i
     for i, (form, s) in enumerate(SETTINGS)
-    if i in range(1, 7) or form == "rooted" or (form, len(s)) == ("ifca", 1) or s.get("keeping") == "split"
+    if i in range(1, 7)
+    or form == "rooted"
+    or (form, len(s)) == ("ifca", 1)
+    or s.get("keeping") == "split"
+    or s.get("aggregator") in ("fedex", "flora", "fedask", "fed_sb")
+    or "fedadam" in str(s)
 ]
 
 

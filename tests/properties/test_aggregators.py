@@ -4,50 +4,27 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties.rounds import SHAPES, Round, adapter, built, close, dense, layout
 
-from coterie.core.adapter import Adapter, Layout, LowRank
+from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
 from coterie.core.update import Update
-from coterie.engines.replies import ReplyMap
+from coterie.engines.replies import ReplyMap, SumMap
 from coterie.federation.aggregators.product_svd import cut, mean_of_products, refactor
 from coterie.federation.aggregators.rank_bands import band_weights
 from coterie.federation.aggregators.ties import elected_mean, trimmed
 from coterie.federation.groupings import weights
 from coterie.federation.groupings.weights import product
 from coterie.federation.shelves import AGGREGATORS
+from coterie.runs.recipe import make_recipe
 
 RULES = AGGREGATORS.names()
-SHAPES = (("to_q", 7, 5), ("conv", 4, 18))
-
-
-def layout(rank, scale=0.5):
-    return Layout("b", tuple(LowRank(name, out, columns, rank, scale) for name, out, columns in SHAPES))
-
-
-def adapter(seed, rank=3, scale=0.5):
-    rng = torch.Generator().manual_seed(seed)
-    where = layout(rank, scale)
-    return Adapter(where, torch.randn(where.size, generator=rng))
-
-
-def dense(adapter):
-    """Effective updates, float64."""
-    out = []
-    for index, part in enumerate(adapter.layout.parts):
-        b, a = adapter.factors(index)
-        out.append(part.scale * b.double() @ a.double())
-    return out
+FREE = [rule for rule in RULES if AGGREGATORS[rule].asks != "factor"]  # both factors are the clients' own
+WEIGHTS = st.lists(st.floats(0.1, 50), min_size=2, max_size=4)
 
 
 def replies(adapters, weights):
     return ReplyMap({f"c{i:02d}": Update(a, w) for i, (a, w) in enumerate(zip(adapters, weights, strict=True))}, {})
-
-
-WHOLE = {"ties": {"density": 1.0}}  # trimming changes even what all agree on
-
-
-def built(rule):
-    return AGGREGATORS.build({"name": rule, **WHOLE.get(rule, {})})
 
 
 def apply(rule, current, adapters, weights):
@@ -55,48 +32,150 @@ def apply(rule, current, adapters, weights):
     return made.apply(made.init(current), current, replies(adapters, weights))
 
 
-def close(got, wanted, tolerance=2e-6):
-    """Adapters are float32, so equality of updates is float32's."""
-    for one, other in zip(dense(got), dense(wanted) if isinstance(wanted, Adapter) else wanted, strict=True):
-        assert (one - other).norm() <= tolerance * max(float(other.norm()), 1e-6)
+def turned(one, seed=0):
+    """The same updates, written with other factors."""
+    pieces = []
+    for index, part in enumerate(one.layout.parts):
+        b, a = one.factors(index)
+        rng = torch.Generator().manual_seed(seed + index)
+        m = torch.eye(part.rank) * 3 + torch.randn(part.rank, part.rank, generator=rng)
+        pieces.append((b @ torch.linalg.inv(m), m @ a))
+    other = build(one.layout, pieces)
+    close(other, one, 1e-4)
+    return other
+
+
+def of_ranks(rule, seed, count):
+    """Clients' adapters with the ranks that a rule can mix, and a current one that can hold their mean."""
+    if AGGREGATORS[rule].mixed_ranks:
+        return [adapter(seed + k, 1 + k % 3) for k in range(count)], adapter(seed + 90, 3 * count)
+    return [adapter(seed + k) for k in range(count)], adapter(seed + 90)
+
+
+def mean_effect(played, weights):
+    total = sum(weights)
+    return [sum(w / total * e[i] for w, e in zip(weights, played.effects, strict=True)) for i in range(len(SHAPES))]
 
 
 def test_there_are_rules():
-    assert len(RULES) >= 2
+    assert len(RULES) >= 7
+    assert len(FREE) < len(RULES)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @given(st.lists(st.floats(0.1, 50), min_size=1, max_size=5))
 def test_identical_clients_give_that_client(rule, weights):
-    one = adapter(1)
-    _, got, _ = apply(rule, adapter(2), [one] * len(weights), weights)
-    close(got, one)
+    """16.1"""
+    played = Round(rule, adapter(2), [adapter(1)] * len(weights), weights)
+    close(played.served, played.effects[0])
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if AGGREGATORS[rule].exact])
+@given(st.integers(0, 50), WEIGHTS)
+def test_an_exact_rule_serves_the_mean_of_what_clients_do(rule, seed, weights):
+    """16.2, in every one of three rounds, the clients of which begin where the last one ended."""
+    trained, current = of_ranks(rule, seed, len(weights))
+    state = None
+    for number in range(3):
+        played = Round(rule, current, trained, weights, state)
+        close(played.served, mean_effect(played, weights), 2e-5)
+        state, current = played.state, played.adapter
+        trained = [adapter(seed + 10 * number + k, a.layout.parts[0].rank) for k, a in enumerate(trained)]
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not AGGREGATORS[rule].exact])
+def test_a_rule_that_is_not_exact_serves_something_else(rule):
+    trained, current = of_ranks(rule, 5, 3)
+    played = Round(rule, current, trained, [1.0, 2.0, 3.0])
+    wanted = mean_effect(played, [1.0, 2.0, 3.0])
+    assert (dense(played.served)[0] - wanted[0]).norm() > 0.01 * wanted[0].norm()
 
 
 @pytest.mark.parametrize("rule", RULES)
 @given(st.permutations(range(4)))
 def test_the_order_of_arrival_changes_nothing(rule, order):
-    adapters, weights = [adapter(i) for i in range(4)], [1.0, 2.0, 3.0, 4.0]
-    values = {f"c{i}": Update(adapters[i], weights[i]) for i in range(4)}
-    made = built(rule)
-    _, one, _ = made.apply(None, adapter(9), ReplyMap(values, {}))
-    _, other, _ = made.apply(None, adapter(9), ReplyMap({f"c{i}": values[f"c{i}"] for i in order}, {}))
-    assert torch.equal(one.row, other.row)
+    """16.9"""
+    trained, current = of_ranks(rule, 0, 4)
+    names, weights = [f"c{i}" for i in range(4)], [1.0, 2.0, 3.0, 4.0]
+    one = Round(rule, current, trained, weights, ids=names).served
+    shuffled = ([x[i] for i in order] for x in (trained, weights, names))
+    mixed, heavy, called = shuffled
+    assert torch.equal(Round(rule, current, mixed, heavy, ids=called).served.row, one.row)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_weights_count_as_shares(rule):
-    adapters = [adapter(i) for i in range(3)]
-    _, wanted, _ = apply(rule, adapter(9), adapters, [1.0, 2.0, 3.0])
-    close(apply(rule, adapter(9), adapters, [7.0, 14.0, 21.0])[1], wanted)
-    close(apply(rule, adapter(9), [*adapters, adapter(5)], [1.0, 2.0, 3.0, 0.0])[1], wanted)
-    close(apply(rule, adapter(9), [*adapters, adapters[2]], [1.0, 2.0, 1.5, 1.5])[1], wanted)
+    """16.10: the size of all weights together, somebody without an example, one client who comes as two."""
+    trained, current = of_ranks(rule, 0, 3)
+    wanted = Round(rule, current, trained, [1.0, 2.0, 3.0]).served
+    close(Round(rule, current, trained, [7.0, 14.0, 21.0]).served, wanted)
+    close(Round(rule, current, [*trained, trained[1]], [1.0, 2.0, 3.0, 0.0]).served, wanted)
+    twice = Round(rule, current, [*trained, trained[2]], [1.0, 2.0, 1.5, 1.5]).served
+    if AGGREGATORS[rule].by_examples:
+        close(twice, wanted)
+    else:
+        assert (dense(twice)[0] - dense(wanted)[0]).norm() > 0.01 * dense(wanted)[0].norm()
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_nobody_with_an_example_changes_nothing(rule):
     current = adapter(3)
-    assert apply(rule, current, [adapter(1)], [0.0])[1] is current
+    played = Round(rule, current, [adapter(1)], [0.0])
+    assert played.adapter is current
+    assert played.state == built(rule).init(current)
+
+
+@pytest.mark.parametrize("rule", FREE)
+def test_who_reads_single_factors_says_so(rule):
+    """16.3: the same updates, written with other factors. Of the others the measured change is far from nothing."""
+    trained, current = of_ranks(rule, 1, 2)
+    plain = Round(rule, current, trained, [1, 1]).served
+    other = Round(rule, current, [turned(trained[0]), trained[1]], [1, 1]).served
+    change = (dense(plain)[1] - dense(other)[1]).norm() / dense(plain)[1].norm()
+    assert (change > 0.05) == AGGREGATORS[rule].by_factors, float(change)
+    if not AGGREGATORS[rule].by_factors:
+        close(other, plain, 1e-4)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if AGGREGATORS[rule].linear])
+def test_a_linear_rule_needs_no_single_reply(rule):
+    trained, current = of_ranks(rule, 0, 3)
+    played = Round(rule, current, trained, [1.0, 2.0, 3.0])
+    made = built(rule)
+    for some in (ReplyMap(played.values, {}, sealed=True), SumMap(lambda client, update: "all", sealed=True)):
+        if isinstance(some, SumMap):
+            for client, update in played.values.items():
+                some.add(client, update)
+        state, adapter_, _ = made.apply(played.asked, current, some)
+        assert torch.equal(made.served(state, adapter_).row, played.served.row)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not AGGREGATORS[rule].mixed_ranks])
+def test_ranks_that_a_rule_cannot_mix_are_refused_before_the_run(rule):
+    gives = {"below": "fedavg"}.get(AGGREGATORS[rule].asks, "fedavg")
+    form = {"name": gives, "aggregator": rule}
+    with pytest.raises(UserError) as caught:
+        make_recipe({"form": form, "devices": {"ranks": [4, 8]}}, "toy.toml")
+    assert str(caught.value).startswith(f"toy.toml: devices.ranks: form.aggregator {rule} averages adapters of one")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_travels_is_as_large_as_the_rule_says(rule):
+    """The formulas of the reference, against the numbers in each message over three rounds."""
+    state, current, made = None, layout(3).start(1), built(rule)
+    for before in range(3):
+        trained = [adapter(10 * before + k) for k in range(3)]
+        played = Round(rule, current, trained, [1.0, 2.0, 3.0], state)
+        task = played.tasks[0]
+        down = task.start.layout.size + (task.beside.layout.size if task.beside is not None else 0)
+        down += task.within.layout.size if task.within is not None else 0
+        down += played.question.layout.size if played.question is not None else 0
+        about = {"r": 3, "K": 3, "t": before, "min": min, "q": getattr(made, "width", 0)}
+        for formula, size in ((made.up, played.sent[0]), (made.down, down)):
+            wanted = sum(eval(formula, {**about, "m": m, "n": n}) for _, m, n in SHAPES)
+            assert size == wanted, (formula, before)
+        state, current = played.state, played.adapter
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 10))
@@ -119,21 +198,11 @@ def test_truncation_is_the_best_possible_and_its_error_is_told(rank, seed):
     assert energy == pytest.approx(float(s.square().sum()), rel=1e-10)
 
 
-def test_gauge_changes_the_factor_average_but_never_the_mean_of_products():
-    """algorithms 16.3: the same updates, written with other factors."""
-    one, other = adapter(1), adapter(2)
-    pieces = []
-    for index, part in enumerate(one.layout.parts):
-        b, a = one.factors(index)
-        m = torch.eye(part.rank) * 3 + torch.randn(part.rank, part.rank, generator=torch.Generator().manual_seed(index))
-        pieces += [(m @ a).reshape(-1), (b @ torch.linalg.inv(m)).T.reshape(-1)]
-    turned = Adapter(one.layout, torch.cat(pieces))
-    close(turned, one, 1e-4)
-    for rule in ("product_svd", "rank_bands"):  # rank bands order by singular value first
-        exact = [apply(rule, adapter(9, 6), [x, adapter(2, 2)], [1, 1])[1] for x in (one, turned)]
-        close(exact[1], exact[0], 1e-4)
-    plain = [apply("mean", one, [x, other], [1, 1])[1] for x in (one, turned)]
-    assert (dense(plain[0])[0] - dense(plain[1])[0]).norm() > 0.1 * dense(plain[0])[0].norm()
+def test_rank_bands_do_not_read_factors_of_mixed_ranks():
+    """algorithms 16.3: components are ordered by singular value first."""
+    one, other = adapter(1), turned(adapter(1))
+    exact = [apply("rank_bands", adapter(9, 6), [x, adapter(2, 2)], [1, 1])[1] for x in (one, other)]
+    close(exact[1], exact[0], 1e-4)
 
 
 def test_the_gap_of_the_factor_average_is_the_covariance():
@@ -275,3 +344,59 @@ def test_many_inner_products_at_once_are_those_one_by_one(ranks, seed):
             patch.setattr(weights, "BLOCK", block)
             found = torch.from_numpy(weights.products(changes))
         assert torch.allclose(found, torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+
+
+@given(st.integers(0, 20))
+def test_a_sketch_misses_what_it_is_too_narrow_for(seed):
+    """algorithms 10.11: exact once the sketch is as wide as the rank of the mean, worse the narrower it is."""
+    trained, current = [adapter(seed + k, 2) for k in range(2)], adapter(90, 5)
+    errors = []
+    for width in (1, 3, 4):
+        played = Round(built("fedask", width=width), current, trained, [1.0, 1.0])
+        wanted = mean_effect(played, [1.0, 1.0])
+        errors.append(float((dense(played.served)[0] - wanted[0]).norm() / wanted[0].norm()))
+    assert errors[2] < 1e-5 < errors[1] < errors[0]
+
+
+@given(st.integers(0, 20))
+def test_lora_fair_is_nearer_to_the_mean_of_products_than_the_mean_of_factors(seed):
+    trained, weights = [adapter(seed + k) for k in range(3)], [1.0, 2.0, 3.0]
+    gaps = []
+    for rule in ("mean", "lora_fair"):
+        played = Round(rule, adapter(90), trained, weights)
+        wanted = mean_effect(played, weights)
+        gaps.append(sum(float((x - y).norm()) ** 2 for x, y in zip(dense(played.served), wanted, strict=True)))
+    assert gaps[1] < gaps[0]
+
+
+def test_hetlora_fills_up_with_zeros_and_weighs_by_size():
+    one, other = adapter(1, 1), adapter(2, 3)
+    got = Round("hetlora", adapter(9, 3), [one, other], [5.0, 1.0]).adapter
+    norms = [sum(float(x.norm()) ** 2 for x in dense(a)) ** 0.5 for a in (one, other)]
+    shares = [norm / sum(norms) for norm in norms]
+    (b1, _), (b2, a2), (b, a) = one.factors(0), other.factors(0), got.factors(0)
+    assert torch.allclose(b[:, :1], shares[0] * b1 + shares[1] * b2[:, :1], atol=1e-6)
+    assert torch.allclose(a[1:], shares[1] * a2[1:], atol=1e-6)
+    task = built("hetlora").task(None, other, 2)
+    assert torch.equal(task.start.factors(0)[0], other.factors(0)[0][:, :2])
+
+
+@given(st.integers(0, 10))
+def test_a_bound_on_what_lies_below_is_kept_and_what_it_left_out_is_told(seed):
+    trained, current = [adapter(seed + k) for k in range(4)], adapter(90)
+    for rule in ("fedex", "flora"):
+        played = Round(built(rule, rank=2), current, trained, [1.0] * 4)
+        assert all(part.rank <= 2 for part in played.state["below"].layout.parts)
+        assert 0 < played.numbers["aggregate/discarded_energy"] < 1
+        whole = Round(rule, current, trained, [1.0] * 4)
+        assert whole.numbers["aggregate/discarded_energy"] == pytest.approx(0, abs=1e-12)
+
+
+@given(st.integers(0, 10))
+def test_rows_of_a_are_orthonormal_after_fedsvd_and_the_update_is_that_of_ffa(seed):
+    trained, current = [adapter(seed + k) for k in range(3)], adapter(90)
+    got, plain = (Round(rule, current, trained, [1.0, 2.0, 3.0]).adapter for rule in ("fedsvd", "ffa"))
+    close(got, plain, 1e-5)
+    for index in range(len(SHAPES)):
+        a = got.factors(index)[1]
+        assert torch.allclose(a @ a.T, torch.eye(3), atol=1e-5)

@@ -109,6 +109,16 @@ class Bank:
             pieces.append((b[:, : part.rank], a[: part.rank]))
         return build(layout, pieces)
 
+    def factor(self, name: str) -> Tensor:
+        """Where in a row the numbers of ``a`` or of ``b`` are, ``(template.size,)`` booleans."""
+        found = [
+            torch.full((part.rank * (part.columns if which == "a" else part.out),), which == name)
+            for part in self.template.parts
+            if isinstance(part, LowRank)
+            for which in ("a", "b")
+        ]
+        return torch.cat(found).to(self.device)
+
     def bind_training(self, besides: Sequence[Adapter | None] = ()) -> None:
         """Makes the slots' factors leaves whose gradients are views of ``grad``: no copies, no concatenation.
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from coterie.bank.bank import Bank
+from coterie.bank.core import Core
 from coterie.bank.optimiser import optimiser_for
 from coterie.bank.schedule import Turn, passes, plain_turns, turns
 from coterie.bank.shape import sizes_of, slots_for
@@ -107,8 +108,11 @@ def _fit_chunk(
         for k, job in enumerate(jobs)
         if job.fit.mu and job.fit.anchor is not None
     }
+    trained = {k: bank.factor(job.fit.train) for k, job in enumerate(jobs) if job.fit.train is not None}
+    begun = {k: bank.master[k].clone() for k in trained}
     generators = [torch.Generator().manual_seed(job.seed) for job in jobs]
-    rows = [torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
+    cores = {k: Core.begin(bank, bank.master[k], job.fit.within) for k, job in enumerate(jobs) if job.fit.within}
+    rows = [cores[k].flat if k in cores else torch.nn.Parameter(bank.master[k]) for k in range(len(jobs))]
     optimiser = optimiser_for(rows, [job.fit.weight_decay for job in jobs], bank.moments)
     losses: list[list[float]] = [[] for _ in jobs]
     failed: set[int] = set()
@@ -128,8 +132,14 @@ def _fit_chunk(
                 failed.add(k)
                 continue
             optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, len(losses[k]) - 1)
-            rows[k].grad = _prepared_gradient(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
+            pulled = _pulled(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
+            mine = cores[k].seen(pulled) if k in cores else pulled * trained[k] if k in trained else pulled
+            rows[k].grad = _clipped(mine, jobs[k].fit.clip)
         optimiser.step()
+        for k, mine in trained.items():  # decay would move what has no gradient
+            bank.master[k] = torch.where(mine, bank.master[k], begun[k])
+        for k, core in cores.items():
+            core.write(bank.master[k])
         optimiser.zero_grad(set_to_none=True)
         bank.sync()
         bank.grad.zero_()
@@ -150,12 +160,17 @@ def _client_losses(
     return bank.backbone.losses(rows).view(-1, batch).mean(1)
 
 
-def _prepared_gradient(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
-    """The pull toward the anchor added, then the whole client's norm clipped, both in place."""
+def _pulled(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
+    """The pull toward the anchor added, in place."""
     if anchor is not None:
         gradient += fit.mu * (row - anchor)
-    if fit.clip:
-        gradient *= (fit.clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
+    return gradient
+
+
+def _clipped(gradient: Tensor, clip: float) -> Tensor:
+    """The norm of all that a client trains clipped, in place."""
+    if clip:
+        gradient *= (clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
     return gradient
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coterie.cli.air import air
 from coterie.cli.audit import audit_app
 from coterie.core.errors import Halted, Interrupted, UserError
 
@@ -26,6 +27,7 @@ data_app = typer.Typer(help="Look at pictures before training on them.", no_args
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(data_app, name="data")
 app.add_typer(audit_app, name="audit")
+app.command()(air)
 
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated.")

@@ -127,6 +127,10 @@ class Live:
         self.bar.update(self.task, completed=self.done + 0.9 * share, detail=f"{words} {done}/{total}")
 
 
+MISSING = {"away": "away", "straggler": "too late", "surplus": "not needed"}
+"""What is said of answers that are not there because a recipe asks for it, by kind."""
+
+
 def sentence(event: str, fields: dict[str, Any]) -> str:
     """One event in words; empty for those that only move a bar."""
     control = "control: " if fields.get("arm") == "control" else ""
@@ -147,10 +151,12 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "resumed":
         newer = "".join(f"; skipped, as it cannot be read: {reason}" for reason in fields["broken"])
         return f"{control}going on after round {fields['round']}{newer}"
-    if event == "client_failed" and fields.get("kind") in ("away", "straggler"):
+    if event == "client_failed" and fields.get("kind") in MISSING:
         return ""  # what a recipe asks for, and said together with the round
     if event == "client_failed":
         return f"{control}{fields['client']} failed in round {fields['round']}: {fields['reason']}"
+    if event == "round_void":
+        return f"{control}nothing changes: {fields['reason']}"
     if event == "round_done":
         loss = "" if fields["loss"] is None else f"  held-out loss {fields['loss']:.4f}"
         what = round_name(fields["round"])
@@ -159,8 +165,7 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         alone = int(fields["numbers"].get("group/loners", 0)) if found else 0
         found += f", {alone} of one person" if alone else ""
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
-        missing = {"away": "away", "straggler": "too late"}
-        absent = "".join(f"  {n} {missing[kind]}" for kind, n in fields.get("failed", {}).items() if kind in missing)
+        absent = "".join(f"  {n} {MISSING[kind]}" for kind, n in fields.get("failed", {}).items() if kind in MISSING)
         from coterie.report.lives import happened  # a run has loaded all that it needs, other commands have not
 
         lived = f"  {said}" if (said := happened(fields)) else ""

@@ -133,7 +133,12 @@ class Layout:
 
     def with_rank(self, rank: int) -> Layout:
         """The same layers at another rank; the scale stays, so the same factors mean the same update."""
-        parts = tuple(replace(p, rank=rank) if isinstance(p, LowRank) else p for p in self.parts)
+        return self.with_ranks([rank] * len(self.parts))
+
+    def with_ranks(self, ranks: Sequence[int]) -> Layout:
+        """The same layers, each low-rank one at a rank of its own, in their order; the scales stay."""
+        rest = iter(ranks)
+        parts = tuple(replace(p, rank=next(rest)) if isinstance(p, LowRank) else p for p in self.parts)
         return Layout(self.backbone, parts)
 
     def with_rank_of(self, other: Layout) -> Layout:

@@ -12,6 +12,30 @@ from coterie.core.adapter import Adapter
 
 
 @dataclass(frozen=True)
+class Task:
+    """What a client is asked to train in a round.
+
+    Attributes:
+        start: where it begins.
+        train: ``both`` factors, or ``a`` or ``b`` alone, the other one as it is.
+        beside: an adapter that is active and frozen meanwhile, at whatever rank it has.
+        within: one factor ``b`` whose span the trained one stays in, what leads from one to the other being trained.
+        draw: seed of what all clients of the round are to draw alike, where a rule has such a thing.
+    """
+
+    start: Adapter
+    train: str = "both"
+    beside: Adapter | None = None
+    draw: int = 0
+    within: Adapter | None = None
+
+    @property
+    def below(self) -> Task:
+        """The same without saying which factor: for what a client trains for itself."""
+        return Task(self.start, beside=self.beside)
+
+
+@dataclass(frozen=True)
 class Fit:
     """How a client trains its adapter from a given start.
 
@@ -26,6 +50,8 @@ class Fit:
         mu: strength of the pull toward the anchor, ``mu / 2 * |row - anchor|^2`` (FedProx, Ditto).
         anchor: set by a form, never in a recipe.
         beside: an adapter that is active and stays as it is while another is trained; set by a form or a keeping.
+        train: the factor, ``a`` or ``b``, that alone is trained; set by an aggregator.
+        within: a ``b`` in whose span the trained one stays, see ``coterie.bank.core``; set by an aggregator.
     """
 
     __pydantic_config__: ClassVar[Any] = {"arbitrary_types_allowed": True, "extra": "forbid"}
@@ -40,6 +66,8 @@ class Fit:
     mu: Annotated[float, Ge(0)] = 0.0
     anchor: Adapter | None = field(default=None, repr=False)
     beside: Adapter | None = field(default=None, repr=False)
+    train: str | None = field(default=None, repr=False)
+    within: Adapter | None = field(default=None, repr=False)
 
     def toward(self, anchor: Adapter, mu: float) -> Fit:
         """The same training, pulled toward an adapter."""
@@ -48,6 +76,11 @@ class Fit:
     def on_top_of(self, beside: Adapter) -> Fit:
         """The same training, of what is added to an adapter that is active and frozen."""
         return replace(self, beside=beside)
+
+    def of(self, task: Task) -> Fit:
+        """The same training, of what a task says."""
+        train = None if task.train == "both" else task.train
+        return replace(self, train=train, beside=task.beside, within=task.within)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class Book:
         round: the last finished round; -1 before enrolment.
         attempt: attempts started so far, over all rounds and restarts: no number is ever used twice.
         accepted: for each client, the version of its memory whose reply was accepted last.
-        meter: bytes of accepted attempts, and wasted ones marked as such.
+        meter: bytes and work of accepted attempts, and wasted ones marked as such.
         scores: held-out losses by round, client and test set: ``loss`` is a tensor by noise level.
     """
 
@@ -37,6 +37,7 @@ class Book:
             "attempt": self.attempt,
             "accepted": dict(sorted(self.accepted.items())),
             "meter": as_columns(self.meter.as_plain()),
+            "work": as_columns(self.meter.work_as_plain()),
             "scores": as_columns([[score[key] for key in SCORE] for score in self.scores]),
             "losses": torch.cat([score["loss"].double() for score in self.scores] or [torch.zeros(0)]),
             "levels": torch.tensor([len(score["loss"]) for score in self.scores]),
@@ -44,7 +45,10 @@ class Book:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Book:
-        meter = Meter.from_plain([[*row[:5], bool(row[5]), *row[6:]] for row in from_columns(plain["meter"])])
+        meter = Meter.from_plain(
+            [[*row[:5], bool(row[5]), *row[6:]] for row in from_columns(plain["meter"])],
+            [[*row[:4], bool(row[4]), row[5]] for row in from_columns(plain["work"])],
+        )
         scored, losses = from_columns(plain["scores"]), plain["losses"].split(plain["levels"].tolist())
         scores = [  # keys in the order of new scores: results of a resumed run are the same files
             {**dict(zip(SCORE, who, strict=False)), "loss": loss, "count": count}

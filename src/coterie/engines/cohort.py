@@ -10,13 +10,16 @@ from typing import Any, ClassVar, Protocol
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
 from coterie.core.protocols import ClientId, Facts, Half, Part
+from coterie.core.work import Task
 from coterie.engines.memory import version_of
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
+from coterie.federation.sampling import first_to_answer
+from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
-from coterie.wire.meter import Meter, Passage
+from coterie.wire.meter import Meter, Passage, Work
 
 WAVE = 64  # clients asked at once, or a few more where that fills the last pass
 
@@ -45,6 +48,12 @@ class ClientFailed(Exception):
     kind: ClassVar[str] = "error"
 
 
+class Surplus(ClientFailed):
+    """The client's answer came when there were enough."""
+
+    kind = "surplus"
+
+
 class QuorumLost(UserError):
     """Too few clients answered for the round to count."""
 
@@ -65,11 +74,13 @@ class Terms:
         courier: that carries the messages.
         layouts: that adapters on the wire may have.
         codec: how rows are written.
+        uplink: how clients write what they send back in training; empty is as everything.
         facts: of every client that is there.
         seed: of the run.
         quorum: smallest share of the asked clients that must answer.
         sealed: whether single replies stay closed to the form.
         tell: called with an event's name and its fields.
+        times: that clients take for a round, in units of a median client's; only who answers first depends on it.
         wave: clients that are asked at once; the next ones are asked when all of these have answered, so that what is
             in memory does not grow with a round's clients. It changes no number.
     """
@@ -84,13 +95,16 @@ class Terms:
     sealed: bool = False
     tell: Callable[..., None] = lambda event, **fields: None
     wave: int = WAVE
+    uplink: tuple[Codec, ...] = ()
+    times: Mapping[ClientId, float] = field(default_factory=dict)
 
 
 @dataclass
 class RoundCohort:
     """Clients of one round and attempt; what it meters belongs to the attempt until the loop accepts it.
 
-    ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not.
+    ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not. ``enough`` says
+    by stratum how many answers to the first call are waited for, where more clients were asked.
     """
 
     clients: tuple[ClientId, ...]
@@ -105,6 +119,9 @@ class RoundCohort:
     required: bool = True
     failed: Counter[str] = field(default_factory=Counter)
     cuts: dict[tuple[str, int], Adapter] = field(default_factory=dict)
+    received: dict[str, Adapter] = field(default_factory=dict)
+    enough: Mapping[str, int] = field(default_factory=dict)
+    strata: Mapping[ClientId, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -139,6 +156,7 @@ class RoundCohort:
         name = f"{type(owner).__name__}.{half.__name__}"
         sealed = self.terms.sealed and self.purpose == "train"
         sums = SumMap(part, sealed) if part is not None else None
+        waits = bool(self.enough) and not call  # until all are there, nobody knows who is first
         values: dict[str, Any] = {}
         failures: dict[str, str] = {}
         answered, order = [], sorted(inputs)
@@ -149,23 +167,28 @@ class RoundCohort:
             for client in wave:
                 answer = answers.pop(client)
                 if isinstance(answer, Exception):
-                    failures[client] = str(answer)
-                    kind = getattr(answer, "kind", ClientFailed.kind)
-                    self.failed[kind] += 1
-                    self.terms.tell(
-                        "client_failed", round=self.round, client=client, half=name, kind=kind, reason=str(answer)
-                    )
+                    failures[client] = self._failed(client, name, answer)
                     continue
                 answered.append(client)
-                if sums is None:
+                if sums is None or waits:
                     values[client] = answer
                 else:
                     sums.add(client, answer)
-        if self.required and inputs and len(answered) < max(1, self.terms.quorum * len(inputs)):
-            first = next(iter(failures.items()))
+        if waits:
+            first = first_to_answer(answered, self.enough, self.strata, self.terms.times, self.terms.seed, self.round)
+            for client in sorted(set(answered) - set(first)):
+                failures[client] = self._failed(client, name, Surplus("enough others had answered before it"))
+                del values[client]
+            answered = list(first)
+            if sums is not None:
+                for client in first:
+                    sums.add(client, values[client])
+        asked = len(inputs) - self._spare(inputs) if waits else len(inputs)
+        if self.required and inputs and len(answered) < max(1, self.terms.quorum * asked):
+            who, why = next(iter(failures.items()))
             raise QuorumLost(
-                f"round {self.round}: {len(answered)} of {len(inputs)} clients answered, fewer than the quorum of "
-                f"{self.terms.quorum:.0%}; the first failure was {first[0]}: {first[1]}"
+                f"round {self.round}: {len(answered)} of {asked} clients answered, fewer than the quorum of "
+                f"{self.terms.quorum:.0%}; the first failure was {who}: {why}"
             )
         if self.purpose == "train":
             self.touched |= dict.fromkeys(answered, version_of(self.round, self.attempt))
@@ -174,6 +197,18 @@ class RoundCohort:
             return sums
         return ReplyMap(values, failures, sealed)
 
+    def _failed(self, client: ClientId, half: str, why: Exception) -> str:
+        """Notes that a client's answer is not there, and returns the reason."""
+        kind = getattr(why, "kind", ClientFailed.kind)
+        self.failed[kind] += 1
+        self.terms.tell("client_failed", round=self.round, client=client, half=half, kind=kind, reason=str(why))
+        return str(why)
+
+    def _spare(self, inputs: Mapping[ClientId, Any]) -> int:
+        """How many were asked beyond those that are enough."""
+        asked = Counter(self.strata.get(client, "") for client in inputs)
+        return sum(max(0, asked[name] - count) for name, count in self.enough.items())
+
     async def _exchange(self, client: ClientId, half: str, call: int, value: Any) -> Any:
         header = replace(
             self.terms.header, round=self.round, attempt=self.attempt, call=call, half=half, client=client,
@@ -181,10 +216,22 @@ class RoundCohort:
         )  # fmt: skip
         rank = self.terms.facts[client].rank if client in self.terms.facts else None
         value = value if rank is None else self._cut(value, rank)
-        request = self._count("down", client, pack(header, value, self.terms.codec))
+        request = self._count("down", client, pack(header, value, self.terms.codec, known=self.terms.layouts))
         reply = self._count("up", client, await self.terms.courier.visit(client, request))
-        _, answer = unpack(reply, self.terms.layouts, self.terms.codec)
+        chain = Chain((self.terms.codec,))
+        if self.terms.uplink and self.purpose == "train":
+            chain = Chain(self.terms.uplink, [self._as_received(adapter) for adapter in adapters_in(value)])
+        told, answer = unpack(reply, self.terms.layouts, chain)
+        self.meter.worked(Work(self.round, client, "trained", self.purpose), told.trained)
+        self.meter.worked(Work(self.round, client, "scored", self.purpose), told.scored)
         return answer
+
+    def _as_received(self, adapter: Adapter) -> Adapter:
+        """An adapter as clients have it once it was written and read."""
+        if adapter.digest not in self.received:
+            chain = Chain((self.terms.codec,))
+            self.received[adapter.digest] = chain.read(chain.write(adapter), adapter.layout)
+        return self.received[adapter.digest]
 
     def _cut(self, value: Any, rank: int) -> Any:
         """A tree in which no adapter has a higher rank; the same adapter is cut once for all clients of a rank."""
@@ -193,6 +240,8 @@ class RoundCohort:
             if key not in self.cuts:
                 self.cuts[key] = cut(value, rank)
             return self.cuts[key]
+        if isinstance(value, Task):  # what lies beside is frozen, at whatever rank it has
+            return replace(value, start=self._cut(value.start, rank))
         if isinstance(value, Mapping):
             return {name: self._cut(item, rank) for name, item in value.items()}
         return [self._cut(item, rank) for item in value] if isinstance(value, (list, tuple)) else value

@@ -6,6 +6,7 @@ one that takes fewer steps sends what it has. Every draw has its own seed, so th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,6 +17,8 @@ from pydantic import BeforeValidator
 
 from coterie.core.adapter import Layout, together
 from coterie.core.errors import UserError, nearest
+from coterie.core.factors import FACTORS, layout_of
+from coterie.core.protocols import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import Problems, ShelfProblem
 from coterie.engines.cohort import ClientFailed
@@ -67,6 +70,13 @@ class Device:
             needed = self.pace * own / steps
             raise Straggler(f"too late: it needs {needed:.2f} times a median client's round, allowed {self.deadline:g}")
         return min(own, max(1, most))
+
+    def time(self, steps: int) -> float:
+        """How long it takes for a round of so many steps, in units of a median client's; for ever if it is dropped."""
+        try:
+            return self.pace * self.steps(steps) / max(1, steps)
+        except Straggler:
+            return math.inf
 
     def is_away(self, run_seed: int, round: int, client: str) -> bool:
         """Whether the client does not answer in a round, however often it is asked there."""
@@ -146,10 +156,14 @@ class Devices:
         return float(np.exp(self.spread * rng.standard_normal()))
 
 
-def layouts_for(layout: Layout, ranks: Iterable[int]) -> tuple[Layout, ...]:
-    """All layouts that adapters on the wire may have: a run's own first, two such side by side, smaller ranks."""
-    smaller = (layout.with_rank(rank) for rank in sorted(set(ranks)) if rank)
-    return tuple(dict.fromkeys([layout, together(layout, layout), *smaller]))
+def layouts_for(layout: Layout, ranks: Iterable[int], rule: Aggregator | None = None) -> tuple[Layout, ...]:
+    """All layouts that adapters on the wire may have: a run's own first, two such side by side, smaller ranks, one
+    factor of each, and what a rule sends besides.
+    """
+    own = [layout, *(layout.with_rank(rank) for rank in sorted(set(ranks)) if rank)]
+    besides = [more for one in own for more in rule.layouts(one)] if rule else []
+    single = [layout_of(one, factor) for one in own for factor in FACTORS]
+    return tuple(dict.fromkeys([layout, together(layout, layout), *own, *single, *besides]))
 
 
 def _dealt(key: str, given: Any, clients: Sequence[str], usual: Any) -> dict[str, Any]:

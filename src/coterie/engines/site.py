@@ -26,8 +26,11 @@ from coterie.federation.wish_mode import WishMode
 from coterie.models.backbone import Rows, Shaped, count_of
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.png import png_bytes
+from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import Header, pack, unpack
+
+LEFT = "left over by codecs"  # a name in a site's memory that no half uses
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class House:
         header: of the run; a message for another run, recipe or backbone is refused.
         layouts: that adapters may have.
         codec: how rows are written.
+        uplink: how what is sent back in training is written; empty is as everything.
         owners: things that have client halves, by class name.
         seed: of the run.
         wish: how an encoded wish is made coarser before it leaves.
@@ -90,6 +94,7 @@ class House:
     owners: Mapping[str, Any]
     seed: int
     wish: WishMode = WishMode()
+    uplink: tuple[Codec, ...] = ()
 
 
 @dataclass
@@ -102,7 +107,8 @@ class SiteHost:
     async def handle(self, request: bytes) -> bytes:
         """Runs the half that a request names, and packs what it returns.
 
-        Memory is written before the reply leaves, as a version that counts only once the server says so.
+        Memory is written before the reply leaves, as a version that counts only once the server says so; with it goes
+        what the reply's codecs lost, which the half is not shown.
         """
         header, value = unpack(request, self.house.layouts, self.house.codec)
         ours = self.house.header
@@ -118,14 +124,21 @@ class SiteHost:
             remembered = memory.open(header.accepted, version_of(header.round, header.attempt))
         else:
             remembered = memory.read(header.accepted)
+        left = remembered.pop(LEFT, {})
         site = OpenSite(self, header, remembered)
         owner, _, name = header.half.partition(".")
         if owner not in self.house.owners or not name.startswith("client_"):
             raise ClientFailed(f"there is no client half called {header.half!r}")
         answer = await getattr(self.house.owners[owner], name)(site, value)
+        chain = Chain((self.house.codec,))
+        if trains and self.house.uplink:
+            chain = Chain(self.house.uplink, adapters_in(value), dict(left.get(str(header.call), {})))
+        told = replace(header, accepted="", trained=site.trained, scored=site.scored)
+        blob = pack(told, answer, chain, known=self.house.layouts)
         if trains:
-            memory.save(header.round, header.attempt, dict(site.memory))
-        return pack(replace(header, accepted=""), answer, self.house.codec)
+            left = {**left, **({str(header.call): chain.left} if chain.left else {})}
+            memory.save(header.round, header.attempt, {**site.memory, **({LEFT: left} if left else {})})
+        return blob
 
 
 @dataclass
@@ -136,6 +149,8 @@ class OpenSite:
     header: Header
     memory: MutableMapping[str, Any]
     fits: int = field(default=0)
+    trained: int = field(default=0)
+    scored: int = field(default=0)
 
     @property
     def client(self) -> str:
@@ -157,6 +172,7 @@ class OpenSite:
             return Fitted(start, 0, {})
         if self.header.purpose == "train":
             fit = replace(fit, steps=self.host.belongings.device.steps(fit.steps))
+        self.trained += fit.steps * fit.batch
         done: Fitted = await Work("fit", self.client, (start, fit, self.host.belongings.train, seed))
         return done
 
@@ -166,6 +182,7 @@ class OpenSite:
 
     async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:
         rows = self.host.belongings.tests[test]
+        self.scored += count_of(rows)
         losses: Tensor = await Work("evaluate", self.client, (adapter, rows))
         return losses.view(-1, self.host.belongings.levels)
 
@@ -173,6 +190,7 @@ class OpenSite:
         if self.num_examples == 0:
             return torch.zeros(len(adapters), dtype=torch.float64)
         seed = seed_for(self.host.house.seed, 0, self.client, "score")
+        self.scored += len(adapters) * levels * self.num_examples
         losses: Tensor = await Work("score", self.client, (adapters, self.host.belongings.train, levels, seed))
         return losses
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping, Split
+from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping, ServerOptimiser, Split
 from coterie.core.shelf import Shelf
 
 FORMS: Shelf[Form] = Shelf("coterie.federation.forms", "form", "clustered")
@@ -11,3 +11,4 @@ SPLITS: Shelf[Split] = Shelf("coterie.federation.splits", "split", "agglomerativ
 KEEPINGS: Shelf[Keeping] = Shelf("coterie.federation.keepings", "keeping")
 INTERACTIONS: Shelf[Interaction] = Shelf("coterie.federation.interactions", "interaction", "none")
 AGGREGATORS: Shelf[Aggregator] = Shelf("coterie.federation.aggregators", "aggregator", "mean")
+OPTIMISERS: Shelf[ServerOptimiser] = Shelf("coterie.federation.optimisers", "server optimiser", "fedavg")

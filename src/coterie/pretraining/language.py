@@ -22,14 +22,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from coterie.core.allocator import keep_freed_memory
 from coterie.core.errors import UserError
 from coterie.models.pipeline_files import quiet
 from coterie.pretraining.books import LEFT_OUT, VOCABULARY, Library, read_books, vocabulary
 from coterie.pretraining.curve import draw_curve
-from coterie.pretraining.llama import small_llama, window_loss
+from coterie.pretraining.llama import drop, small_llama, window_loss
 
 STEADY_SHARE = 0.5  # of the budget before the rate falls
-FIXED = ("batch", "context", "rate", "warmup", "ema", "seed", "vocabulary", "layers", "width", "books", "left_out")
+FIXED = (
+    "batch", "context", "rate", "warmup", "ema", "dropout", "decay", "seed", "vocabulary", "layers", "width", "books",
+    "left_out",
+)  # fmt: skip
 TELL_SECONDS = 0.25
 CHECKED = 64  # windows of held-out text that the loss is measured on
 BEGINNINGS = ("It was a", "She looked at the", "In the morning", "He said that")
@@ -49,7 +53,9 @@ class LanguagePretraining:
         rate: peak learning rate, of both optimisers.
         warmup: steps until the peak.
         ema: decay of the running mean of the weights.
-        seed: of windows and weights.
+        dropout: share of numbers that are dropped after the embedding and every block, while training.
+        decay: of weights, times the rate; not of norms. Books are few and are read many times, so both are needed.
+        seed: of windows, weights and what is dropped.
         vocabulary: tokens of it.
         layers: of the network.
         width: of its states; heads are 64 wide.
@@ -57,12 +63,14 @@ class LanguagePretraining:
         save_seconds: between checkpoints.
     """
 
-    tokens: int = 20_000_000
-    batch: int = 32
+    tokens: int = 12_000_000
+    batch: int = 16
     context: int = 256
     rate: float = 3e-3
     warmup: int = 50
     ema: float = 0.998
+    dropout: float = 0.1
+    decay: float = 0.3
     seed: int = 0
     vocabulary: int = VOCABULARY
     layers: int = 6
@@ -113,6 +121,7 @@ def pretrain_language(
         raise UserError(f"device {settings.device!r}: no such device; there are: cpu, cuda")
     if not hasattr(torch.optim, "Muon"):
         raise UserError(f"pre-training a language model needs torch 2.9 or later, here is {torch.__version__}")
+    keep_freed_memory()
     library = read_books(books, left_out)
     _open(folder, {**asdict(settings), "books": [p.name for p in books], "left_out": sorted(left_out)}, library)
     tokenizer = vocabulary(library.train, settings.vocabulary)
@@ -142,14 +151,16 @@ class _Run:
         self.check = held_out[: many * size + 1].unfold(0, size + 1, size)
         torch.manual_seed(settings.seed)
         self.network = small_llama(settings.width, settings.layers, tokenizer).to(settings.device).train()
+        drop(self.network, settings.dropout)
         self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         named = list(self.network.named_parameters())
         matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name]
-        rest = [p for name, p in named if not (p.ndim == 2 and ".layers." in name)]
-        how: Any = {"lr": settings.rate, "weight_decay": 0.05}
+        words = [p for name, p in named if p.ndim == 2 and ".layers." not in name]
+        norms: dict[str, Any] = {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0}
+        how: Any = {"lr": settings.rate, "weight_decay": settings.decay}
         self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **how),
-            torch.optim.AdamW(rest, betas=(0.9, 0.95), fused=True, **how),
+            torch.optim.AdamW([{"params": words}, norms], betas=(0.9, 0.95), fused=True, **how),
         ]
         self.seen, self.seconds = self._load()
 
@@ -186,6 +197,7 @@ class _Run:
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
         begin = torch.randint(len(self.train) - settings.context, (settings.batch,), generator=generator)
         windows = torch.stack([self.train[i : i + settings.context + 1] for i in begin.tolist()]).to(settings.device)
+        torch.manual_seed(settings.seed * 1_000_003 + step)  # of what is dropped
         with torch.autocast(settings.device, torch.bfloat16):
             loss = window_loss(self.network, windows)
         loss.backward()

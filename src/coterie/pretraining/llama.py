@@ -29,6 +29,17 @@ def small_llama(width: int, layers: int, tokenizer: Any) -> Any:
     return LlamaForCausalLM(config)
 
 
+def drop(network: Any, share: float) -> None:
+    """Drops a share of numbers after the embedding and after every block, while the network trains.
+
+    Llamas have no such layers of their own; books that are read many times need them.
+    Source: Srivastava et al., JMLR 15, 2014.
+    """
+    blocks = [part for layer in network.model.layers for part in (layer.self_attn.o_proj, layer.mlp.down_proj)]
+    for part in (network.model.embed_tokens, *blocks):
+        part.register_forward_hook(lambda layer, _, out: F.dropout(out, share, layer.training))
+
+
 def window_loss(network: Any, windows: Tensor) -> Tensor:
     """Mean nats by token over windows ``(n, context + 1)``."""
     logits = network(input_ids=windows[:, :-1], use_cache=False).logits

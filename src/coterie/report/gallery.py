@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -16,14 +16,20 @@ MIXED = 3  # prompts of a hybrid, so that a grid fits a phone
 MOST_ROUNDS = 8
 
 
-def people(own: Measures, control: Measures | None, clusters: Mapping[str, int], atlas: Atlas) -> list[dict[str, Any]]:
-    """A card for each person who is there at the end, by cluster and name: their own pictures, and the prompts as
-    columns of pictures.
+def people(
+    own: Measures,
+    control: Measures | None,
+    clusters: Mapping[str, int],
+    atlas: Atlas,
+    some: Collection[str] | None = None,
+) -> list[dict[str, Any]]:
+    """A card for each person who is there at the end, or for ``some`` of them, by cluster and name: their own pictures,
+    and the prompts as columns of pictures.
     """
     arm = own.arm
     base = atlas.add_all(arm.server_pictures("base"))
     cards = []
-    there = [c for c, client in arm.clients.items() if client.left is None]
+    there = [c for c, client in arm.clients.items() if client.left is None and (some is None or c in some)]
     for name in sorted(there, key=lambda c: (clusters.get(arm.clusters.get(c, ""), 0), c)):
         before = atlas.add_all(arm.site_pictures(name, "before")) or base
         rows = [("before", "before", "the model as it was", before)]

@@ -32,12 +32,13 @@ def happened(event: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
-def belonging(arm: Arm, clusters: Mapping[str, int]) -> dict[str, Any] | None:
+def belonging(arm: Arm, clusters: Mapping[str, int], most: int = 60) -> dict[str, Any] | None:
     """A column for the start and for each round in which something changed, a row for each person; None if nothing did.
 
     Args:
         arm: a run.
         clusters: mark of each cluster that there is in the end; those before them get the next ones.
+        most: people with a row; of more only those who went from one cluster to another, the first by name.
     """
     rounds = {
         int(e["round"]): e for e in arm.events if e.get("event") == "round_done"
@@ -55,6 +56,8 @@ def belonging(arm: Arm, clusters: Mapping[str, int]) -> dict[str, Any] | None:
     for name in sorted({k for _, now, _ in columns for k in now.values()} - marks.keys()):
         marks[name] = len(marks)
     people = sorted({client for _, now, _ in columns for client in now})
+    if len(people) > most:
+        people = [c for c in people if len({now[c] for _, now, _ in columns if c in now}) > 1][:most]
     return {
         "heads": [f"round {number}" if number else "start" for number, _, _ in columns],
         "rows": [

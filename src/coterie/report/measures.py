@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from coterie.report.read import Arm, Score
+from coterie.report.words import few
 
 TESTS = ("own", "style")
 Key = tuple[str, str, str]
@@ -109,7 +110,7 @@ def curves(
     groups = {name: [c for c, k in own.arm.clusters.items() if k == name] for name in clusters}
     lines: list[dict[str, Any]] = []
     for name, members in (groups or {everybody: list(own.arm.clients)}).items():
-        label = f"{name}: {', '.join(sorted(members))}" if groups else name
+        label = f"{name}: {few(sorted(members))}" if groups else name
         values = own.line(rounds, members)
         lines.append({"label": label, "short": name, "cluster": clusters.get(name, 0), "values": values})
     if control is not None and control.rounds:

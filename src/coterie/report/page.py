@@ -14,14 +14,15 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.federation.stable import loners
 from coterie.report import crossings, gallery, limits, written
+from coterie.report.air import on_air
 from coterie.report.committed import committed_study, read_study
+from coterie.report.crowd import Crowd, crowd, only
 from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
 from coterie.report.lives import belonging
 from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
 from coterie.report.read import Arm, read_run
 from coterie.report.sprites import Atlas
-from coterie.report.words import GROUPINGS, count, duration, form_name, listed, number, percent, plural, points, size
-from coterie.report.words import round3 as short
+from coterie.report.words import FILTERS, GROUPINGS, count, duration, form_name, listed, percent, plural, size
 
 
 def make_report(run: Path, study: Path | None = None) -> Path:
@@ -54,24 +55,25 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
     clusters = {name: i for i, name in enumerate(sorted(set(arm.clusters.values())))}
     own, other = Measures(arm), Measures(control) if control is not None and control.finished else None
     control_name = form_name(control.form) if control is not None else ""
-    atlas, shown = Atlas(), written if arm.written else gallery
-    cards = shown.people(own, other, clusters, atlas)
+    atlas, some, shown = Atlas(), crowd(own, clusters), written if arm.written else gallery
+    cards = shown.people(own, other, clusters, atlas, some.names if some else None)
     return {
         "name": arm.name, "finished": arm.finished, "arm": arm, "control": control, "control_name": control_name,
         "sentence": sentence(arm), "people": cards, "lineup": shown.lineup(cards), "shapes": SHAPES,
         "written": arm.written, "noun": arm.noun, "made": "written" if arm.written else "drawn",
-        "perplexity": written.table(own, other) if arm.written else None,
+        "perplexity": written.table(own, other, some) if arm.written else None,
         "clusters": [(k, i, sorted(c for c in arm.clusters if arm.clusters[c] == k)) for k, i in clusters.items()],
         "facts": facts(arm, control), "keys": key_numbers(own, other), "any_personal": own.any_personal,
-        "map": near(arm, clusters), "hybrids": shown.hybrids(arm, clusters, atlas),
+        "map": near(arm, clusters, some), "crowd": some, "hybrids": shown.hybrids(arm, clusters, atlas),
         "curves": curves(own, other, clusters, control_name, "all folders" if arm.alone else "everybody"),
         "ends": {t: ends(own, other, t) for t in TESTS},
         "unseen": unseen(arm), "alone": arm.alone, "own_prompts": bool(arm.table("pictures").get("own_prompts")),
         "progress": shown.progress(arm, clusters, atlas), "lives": belonging(arm, clusters),
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
-        "table": table(own, other, clusters), "scored": scored(own, other), "levels": levels(own, clusters),
-        "copies": copies(arm), "study": study, "not_run": limits.not_run(arm, control, study is not None),
+        "table": only(table(own, other, clusters), some), "levels": only(levels(own, clusters), some),
+        "scored": scored(own, other), "copies": copies(arm), "study": study, "air": on_air(arm.path / "server"),
+        "not_run": limits.not_run(arm, control, study is not None),
         "wrong": limits.went_wrong(arm, control), "again": limits.again(arm), "atlas": atlas,
     }  # fmt: skip
 
@@ -175,9 +177,9 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
     return keys
 
 
-def near(arm: Arm, clusters: Mapping[str, int]) -> dict[str, Any] | None:
+def near(arm: Arm, clusters: Mapping[str, int], some: Crowd | None) -> dict[str, Any] | None:
     """The map of wishes and how well clusters agree with true styles; None if no wishes were read."""
-    wishes = {c: w for c, w in arm.wishes.items() if c in arm.clusters}
+    wishes = {c: w for c, w in arm.wishes.items() if c in arm.clusters and (some is None or c in some.names)}
     if len(wishes) < 3:
         return None
     score = arm.numbers.get("group/silhouette")  # -1 where it is not defined
@@ -261,10 +263,7 @@ def render(values: Mapping[str, Any]) -> str:
         loader=PackageLoader("coterie.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {
-        "percent": percent, "points": points, "number": number, "size": size, "duration": duration,
-        "plural": plural, "listed": listed, "round3": short,
-    }  # fmt: skip
+    environment.filters |= FILTERS
     policy = f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}"
     return environment.get_template("report.html.j2").render(
         **values, policy=f"{policy}; base-uri 'none'; form-action 'none'", style=Markup(style), script=Markup(script),

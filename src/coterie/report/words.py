@@ -89,3 +89,30 @@ def form_name(form: str) -> str:
 def listed(items: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def few(items: list[str], most: int = 12) -> str:
+    """A list in words that ends with how many more there are.
+
+    >>> few(["ana", "bo", "cy", "di"], most=3)
+    'ana, bo and 2 more'
+    """
+    return listed(items) if len(items) <= most else f"{', '.join(items[: most - 1])} and {len(items) - most + 1} more"
+
+
+def modelled(seconds: float) -> str:
+    """A duration of which small parts matter as well.
+
+    >>> modelled(0.0213), modelled(4.26), modelled(754.0)
+    ('21 ms', '4.3 s', '12 min 34 s')
+    """
+    if seconds < 1:
+        return f"{1e3 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
+FILTERS = {
+    "percent": percent, "points": points, "number": number, "size": size, "duration": duration, "plural": plural,
+    "listed": listed, "few": few, "modelled": modelled, "round3": round3,
+}  # fmt: skip
+"""By their names in templates."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import combinations
 from statistics import fmean
 from typing import Any
 
 from coterie.evals.perplexity import bits_by_character, by_word
+from coterie.report.crowd import Crowd, only
 from coterie.report.measures import Measures
 from coterie.report.read import Arm
 from coterie.report.sprites import Atlas
@@ -17,12 +18,18 @@ from coterie.report.words import number, round3
 MOST_ROUNDS = 8
 
 
-def people(own: Measures, control: Measures | None, clusters: Mapping[str, int], _: Atlas) -> list[dict[str, Any]]:
-    """A card for each person who is there at the end, by cluster and name: their own words, and each beginning with how
-    it goes on before, after and in the control.
+def people(
+    own: Measures,
+    control: Measures | None,
+    clusters: Mapping[str, int],
+    _: Atlas,
+    some: Collection[str] | None = None,
+) -> list[dict[str, Any]]:
+    """A card for each person who is there at the end, or for ``some`` of them, by cluster and name: their own words,
+    and each beginning with how it goes on before, after and in the control.
     """
     arm, cards = own.arm, []
-    there = [c for c, client in arm.clients.items() if client.left is None]
+    there = [c for c, client in arm.clients.items() if client.left is None and (some is None or c in some)]
     for name in sorted(there, key=lambda c: (clusters.get(arm.clusters.get(c, ""), 0), c)):
         rows = [
             ("before", "before", arm.site_texts(name, "before") or arm.server_texts("base")),
@@ -110,7 +117,7 @@ def progress(arm: Arm, clusters: Mapping[str, int], _: Atlas) -> dict[str, Any] 
     return {"prompt": prompt, "rows": [row for row in rows if row["texts"]]}
 
 
-def table(own: Measures, control: Measures | None) -> dict[str, Any] | None:
+def table(own: Measures, control: Measures | None, some: Crowd | None) -> dict[str, Any] | None:
     """Perplexity by word and bits by character of everybody's own held-out documents; None without scores."""
     rows = []
     for name in own.arm.clients:
@@ -121,7 +128,11 @@ def table(own: Measures, control: Measures | None) -> dict[str, Any] | None:
     if not rows:
         return None
     context = int(own.arm.results.get("context") or 0)
-    return {"rows": rows, "control": any(row["control"] is not None for row in rows), "context": context or "so many"}
+    return {
+        "rows": only(rows, some),
+        "control": any(row["control"] is not None for row in rows),
+        "context": context or "so many",
+    }
 
 
 def key(own: Measures) -> list[dict[str, str]]:

@@ -272,8 +272,9 @@ def assemble(
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), artist_of(recipe, prompts))
     mode, by_name = wish_mode_of(recipe.form), {type(o).__name__: o for o in owners}
     devices = recipe.devices.of(list(people.clients), recipe.seed)
-    layouts = layouts_for(layout, {device.rank for device in devices.values()})
-    house = House(header, layouts, recipe.codec, by_name, recipe.seed, mode)
+    rule = getattr(recipe.form, "aggregator", None)
+    layouts = layouts_for(layout, {device.rank for device in devices.values()}, rule)
+    house = House(header, layouts, recipe.codec, by_name, recipe.seed, mode, recipe.uplink)
     of_styles: dict[tuple[str, str], Rows | Shaped] = {}
     hosts = {
         name: SiteHost(_belongings(recipe, backbone, cut, people, name, folder, of_styles, devices[name]), house)

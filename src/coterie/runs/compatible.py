@@ -7,6 +7,7 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
 from coterie.data.shelf import SOURCES, holds
+from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, makes
 
 
@@ -49,3 +50,41 @@ def require_one_kind(data: Any, backbone: Any, where: str) -> None:
     asked = {"flip": data.flip, "crop": data.crop != "square", "prompt": data.prompt != "caption"}
     for key in (key for key, given in asked.items() if given):
         raise UserError(f"{where}: data.{key}: is for pictures only, and {source} holds documents; leave it out")
+
+
+ASKS = {
+    "factor": "lets clients train one factor alone",
+    "below": "puts a frozen adapter below the one in training",
+    "slices": "gives clients of a smaller rank the first components",
+    "answer": "asks every client a second time in a round",
+}
+"""What a rule may ask of clients, in words."""
+
+
+def require_what_rule_asks(form: Any, where: str) -> None:
+    """A rule that asks more of clients than to train works where a form passes that on and a keeping bears it."""
+    rule = getattr(form, "aggregator", None)
+    if rule is None:
+        return
+    mine = f"{where}: form.aggregator {shelf_name(rule)}"
+    if rule.asks and rule.asks not in getattr(form, "gives", ()):
+        others = [name for name in FORMS.names() if rule.asks in getattr(FORMS[name], "gives", ())]
+        raise UserError(
+            f"{mine} {ASKS[rule.asks]}, which the form {shelf_name(form)} does not know; use {' or '.join(others)}"
+        )
+    grouping, interaction, keeping = (getattr(form, key, None) for key in ("grouping", "interaction", "keeping"))
+    if rule.asks == "factor" and grouping is not None and grouping.reads in ("adapters", "both"):
+        raise UserError(
+            f"{mine} {ASKS['factor']}, and form.grouping {shelf_name(grouping)} compares whole adapters: use wishes"
+        )
+    if rule.asks == "below" and keeping is not None and shelf_name(keeping) not in ("none", "stacked"):
+        raise UserError(
+            f"{mine} changes what lies below adapters, which form.keeping {shelf_name(keeping)} trains on from round "
+            "to round: use none or stacked"
+        )
+    server = getattr(rule, "server", None)
+    if server is not None and server.remembers and interaction is not None and shelf_name(interaction) != "none":
+        raise UserError(
+            f"{mine}.server {shelf_name(server)} remembers single factors, which form.interaction "
+            f"{shelf_name(interaction)} writes anew: use the interaction none, or the server fedavg"
+        )

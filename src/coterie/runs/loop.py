@@ -17,7 +17,7 @@ from coterie.engines.keeper import Keeper
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import noise_seed
 from coterie.evals.wishes import KINDS, Listener, agreement
-from coterie.federation.sampling import sample
+from coterie.federation.sampling import invite
 from coterie.federation.wish_mode import wish_mode_of
 from coterie.models.shelves import makes
 from coterie.runs.attendance import Attendance
@@ -92,14 +92,21 @@ class Loop:
                 state = await self.form.enrol(state, enrolling)
             noted = {} if state.numbers is before.numbers else dict(state.numbers)
             if number:
-                strata, share = self.form.strata(state), self.recipe.cohort.share
-                cohort.clients = sample(self.people.present(number), share, strata, self.recipe.seed, number)
+                cohort.strata, who = self.form.strata(state), self.recipe.cohort
+                cohort.clients, cohort.enough = invite(
+                    self.people.present(number), who.share, who.over, cohort.strata, self.recipe.seed, number
+                )
                 self.tell("round_started", round=number, attempt=attempt, clients=len(cohort))
                 state = await self.form.round(state, cohort)
-        except QuorumLost:
-            for some in (leaving, enrolling, cohort):
+        except QuorumLost as lost:
+            stops = not number or self.recipe.cohort.below_quorum == "stop"
+            for some in (leaving, enrolling, cohort) if stops else (cohort,):
                 book.meter.add(some.meter, wasted=True)
-            raise
+            if stops:
+                raise
+            self.tell("round_void", round=number, attempt=attempt, reason=str(lost))
+            cohort.meter, cohort.touched, noted = Meter(), {}, {**noted, "round/void": 1.0}
+            state = state._replace(numbers={})
         book = Book(number, attempt, {**book.accepted, **cohort.touched}, book.meter, list(book.scores))
         crossed, failed = Meter(), Counter[str]()
         for some in (leaving, enrolling, cohort):
@@ -207,10 +214,11 @@ class Loop:
             "final": final,
             "personal": {c: k["personal"] for c, k in kept.items()},
             "pictures": {c: d["pictures"] for c, d in drawn.items()},
-            "copies": dict(copied.items()),
+            "copies": {client: found for client, found in copied.items() if found["pictures"]},
             "other_wishes": wishes,
             **({"units": units} if written else {}),
             "bytes": book.meter.as_plain(),
+            "work": book.meter.work_as_plain(),
             "failures": {**kept.failures, **scores.failures, **drawn.failures, **copied.failures},
         }
 

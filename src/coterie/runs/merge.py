@@ -83,6 +83,8 @@ def merge_files(
         raise UserError(f"--density: the rule {rule} trims nothing; it belongs to --rule ties")
     settings = {"name": rule} | ({} if density is None else {"density": density})
     made = AGGREGATORS.build(settings, "--rule")
+    if made.asks:
+        raise UserError(f"--rule {rule}: asks something of those who train, and files train no more; use product_svd")
     same = all(adapter.layout == same_layers[0].layout for adapter in same_layers)
     if not made.mixed_ranks and (not same or rank not in (0, ranks[0])):
         raise UserError(f"--rule {rule}: averages factors, which must have one rank; use --rule product_svd")

@@ -23,7 +23,13 @@ from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.attendance import Change, require_possible
-from coterie.runs.compatible import require_one_kind, require_small_own_part, require_whole_adapters
+from coterie.runs.compatible import (
+    require_one_kind,
+    require_small_own_part,
+    require_what_rule_asks,
+    require_whole_adapters,
+)
+from coterie.runs.lossy import require_bearable_codecs
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
@@ -80,11 +86,16 @@ class Rounds(Settings):
     Attributes:
         share: of the clients asked in each round; every cluster is asked.
         quorum: smallest share of the asked clients that must answer.
+        over: how many more are asked than that share: at 0.3 there are 1.3 times as many, and the first that answer
+            count, as many as the share is. Who is fast counts more often.
+        below_quorum: with fewer answers the run ``stop``s, or the round is ``skip``ped and changes nothing.
         sealed: the server reads only sums of replies; refused by rules that need single ones.
     """
 
     share: float = Field(1.0, gt=0, le=1)
     quorum: float = Field(0.5, ge=0, le=1)
+    over: float = Field(0.0, ge=0)
+    below_quorum: Literal["stop", "skip"] = "stop"
     sealed: bool = False
 
 
@@ -187,6 +198,8 @@ class Recipe(Settings):
         start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one. Like every path,
             in a recipe file it is seen from that file, with ``--set`` from where the command is typed.
         codec: how adapters are written on the wire.
+        uplink: how clients write what they send back in training, as a list of codecs one after another, like
+            ``["delta", "top_k", "int8"]``; empty is as ``codec``.
         cohort: who takes part.
         changes: who joins, leaves or has another wish in mid-run; in a simulation only.
         devices: what clients' machines can do.
@@ -207,6 +220,7 @@ class Recipe(Settings):
     method: Annotated[Method, METHODS] = Field(default_factory=lambda: METHODS.build("lora"))
     start: Annotated[str, Place()] = ""
     codec: Annotated[Codec, CODECS] = Field(default_factory=lambda: CODECS.build("cast"))
+    uplink: Annotated[tuple[Annotated[Codec, CODECS], ...], BeforeValidator(_one_is_many)] = ()
     cohort: Rounds = Rounds()
     changes: tuple[Change, ...] = ()
     devices: Devices = Devices()
@@ -284,6 +298,8 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         _require_different_sinks(one, where)
         require_one_kind(one.data, one.backbone, where)
         _require_shapes(one, where)
+        require_what_rule_asks(one.form, where)
+        require_bearable_codecs(one, where)
         require_whole_adapters(one.form, where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)

@@ -41,7 +41,12 @@ class Section(NamedTuple):
 def recipe_page() -> str:
     """The whole page, in Markdown; a table that several things have is told once."""
     text, waiting = _table(Recipe, "")
-    page, told = [HEAD, text], set()
+    return HEAD + text + sections(waiting)
+
+
+def sections(waiting: list[Section]) -> str:
+    """Tables and the tables in them, each once."""
+    page, told = [], set()
     while waiting:
         section = waiting.pop(0)
         if section.key not in told:

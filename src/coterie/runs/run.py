@@ -365,9 +365,12 @@ def terms_of(
     together = max(1, recipe.engine.width) * max(1, recipe.engine.workers)  # clients in one pass of everybody
     return Terms(
         header=header_of(recipe, backbone), courier=courier,
-        layouts=layouts_for(layout, {fact.rank or 0 for fact in facts.values()}), codec=recipe.codec, facts=facts,
+        layouts=layouts_for(layout, {f.rank or 0 for f in facts.values()}, getattr(recipe.form, "aggregator", None)),
+        codec=recipe.codec, facts=facts,
         seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
         wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends
+        uplink=recipe.uplink,
+        times={c: d.time(recipe.form.fit.steps) for c, d in recipe.devices.of(list(facts), recipe.seed).items()},
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ def page(
 ) -> str:  # fmt: skip
     """The whole page as Markdown."""
     parts = [
-        _head(place, rows, about),
+        _head(place, rows, about, results),
         _verdicts(verdicts, about, names),
         _arms(rows, place, names),
         _looks(rows),
@@ -34,15 +34,21 @@ def page(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(place: Place, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> str:
+def _head(place: Place, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any], results: Results) -> str:
     registration, chosen = about["registration"], place.chosen
+    codes = list(dict.fromkeys(f"`{found.get('code', 'not noted')}`" for found in results.values()))
+    played = (
+        f"one state of the code, {codes[0]}"
+        if len(codes) == 1
+        else f"{len(codes)} states of the code, {_listed(codes)}"
+    )
     missing = "".join(f"\n- not available: **{name}**: {reason}" for name, reason in about["missing"].items())
     return (
         f"# The study {chosen.study.name}\n\nWritten by `coterie study`; do not edit. {chosen.study.question}\n\n"
         f"Setting *{chosen.name}*{': ' + chosen.setting.about if chosen.setting.about else ''}. {len(rows)} arms, "
         f"seed{'' if len(rows[0]['seeds']) == 1 else 's'} {_listed(rows[0]['seeds'])}. Hypotheses and criteria were "
         f"registered on {registration['date']}, digest "
-        f"`{registration['digest']}` of the study, its people and its data. All numbers: "
+        f"`{registration['digest']}` of the study, its people and its data; played with {played}. All numbers: "
         f"[{chosen.study.name}.json]({chosen.study.name}.json).{missing}"
     )
 

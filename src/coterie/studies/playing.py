@@ -23,6 +23,7 @@ from coterie.runs.folder import RunFolder
 from coterie.runs.recipe import Recipe, digest_of, read_recipe
 from coterie.runs.run import resume, start
 from coterie.studies.recipe import BASE, Arm, Chosen
+from coterie.studies.registration import code_digest
 
 Say = Callable[[str], None]
 
@@ -78,7 +79,7 @@ def play(place: Place, name: str, seed: int, sets: Mapping[str, Any]) -> str:
     run = place.run(arm, seed)
     played(chosen.recipe(arm, seed, sets), run, None if arm is base else place.run(base, seed))
     found = measured(chosen, real_pictures(chosen, True), judges_of(chosen, place.out), run, seed)
-    told = {"arm": name, "seed": seed, "digest": place.digest, "sets": dict(sets)}
+    told = {"arm": name, "seed": seed, "digest": place.digest, "code": code_digest(), "sets": dict(sets)}
     write_bytes(place.result(arm, seed), (json.dumps({**told, **found}, indent=1) + "\n").encode())
     for leftover in [run / "server" / "checkpoints", *run.glob("sites/**/memory")]:
         shutil.rmtree(leftover, ignore_errors=True)  # hundreds of megabytes, and nothing resumes a finished run

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import coterie
 from coterie.core.errors import UserError
 from coterie.data.sources.people import People
 from coterie.engines.disk import write_bytes
@@ -26,6 +27,16 @@ def digest_of(chosen: Chosen) -> str:
     plain = study.model_dump(mode="json", exclude={"settings"})
     told = {"study": plain, "setting": [chosen.name, chosen.setting.model_dump(mode="json")], "data": inputs(chosen)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def code_digest() -> str:
+    """Twelve hexadecimal digits of the package's own code, but for the pages and commands that no number depends on."""
+    root = Path(coterie.__file__).parent
+    files = sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in ("cli", "report"))
+    found = hashlib.sha256()
+    for path in files:
+        found.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    return found.hexdigest()[:12]
 
 
 def inputs(chosen: Chosen) -> dict[str, str]:

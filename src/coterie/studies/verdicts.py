@@ -179,7 +179,7 @@ def summary(results: Results, arm: str, target: str) -> dict[str, Any]:
     found["worst"] = worst_tenth(grid(results, arm, seeds, "removed"))
     found["levels"] = _levels(results, arm, seeds)
     found["spread"] = fmean(look["spread"] for result in mine for look in result["styles"].values())
-    copies = [p["copies"] for result in mine for p in result["people"].values() if p["copies"]]
+    copies = [p["copies"] for result in mine for p in result["people"].values() if p["copies"] and p["copies"][1]]
     found["copies"] = [sum(c[0] for c in copies), sum(c[1] for c in copies), sum(c[1] * c[2] for c in copies)]
     for key in ("up_bytes", "down_bytes", "seconds"):
         found[key] = fmean(float(result[key]) for result in mine)

@@ -1,8 +1,8 @@
 """Messages: a tree of tensors and plain values as one safetensors blob with a versioned header. Never a pickle.
 
 A tree is made of dictionaries with string keys, lists, strings, numbers, booleans, None, tensors, and the core values
-``Adapter`` and ``Update``. Adapters name their layout by digest: both ends know the layouts of a run. Files that must
-stand alone (memories, checkpoints) carry the layouts with them.
+``Adapter``, ``Update`` and ``Task``. Adapters name their layout by digest: both ends know the layouts of a run. Files
+that must stand alone (memories, checkpoints) carry the layouts with them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -20,13 +20,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Layout
+from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.core.errors import UserError
 from coterie.core.update import Update
+from coterie.core.work import Task
+from coterie.wire.chain import Chain
 from coterie.wire.codec import Codec
-from coterie.wire.codecs.raw import Raw
 
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_HEADER_BYTES = 4_000_000
 MAX_MESSAGE_BYTES = 2_000_000_000
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -54,6 +55,8 @@ class Header:
         recipe: digest of the resolved recipe.
         codec: how adapter rows are written.
         purpose: ``train``, ``evaluate``, ``enrol`` or ``keep``.
+        trained: in an answer, how often the half sent an example forward and back, for whoever prices a run.
+        scored: and how often forward only.
         protocol: version of this format.
     """
 
@@ -68,12 +71,28 @@ class Header:
     recipe: str = ""
     codec: str = "raw"
     purpose: str = "train"
+    trained: int = 0
+    scored: int = 0
     protocol: int = PROTOCOL
 
 
-def pack(header: Header, tree: Any, codec: Codec | None = None, standalone: bool = False) -> bytes:
-    """One message; ``standalone`` writes the layouts into it."""
-    writer = _Writer(codec or Raw())
+def pack(
+    header: Header,
+    tree: Any,
+    codec: Codec | Chain | None = None,
+    standalone: bool = False,
+    known: Sequence[Layout] = (),
+) -> bytes:
+    """One message.
+
+    Args:
+        header: what it says about itself.
+        tree: of tensors, plain values and core values.
+        codec: how adapters' rows are written.
+        standalone: writes the layouts into it.
+        known: layouts that the other end knows. An adapter that is the first of them at other ranks says its ranks.
+    """
+    writer = _Writer(_chain(codec), known)
     plain = writer.write(tree)
     layouts = {digest: layout.as_plain() for digest, layout in writer.layouts.items()} if standalone else {}
     body = hashlib.sha256()
@@ -83,7 +102,7 @@ def pack(header: Header, tree: Any, codec: Codec | None = None, standalone: bool
     return save(writer.tensors, metadata={"coterie": text})
 
 
-def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | None = None) -> tuple[Header, Any]:
+def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | Chain | None = None) -> tuple[Header, Any]:
     """Header and tree of a message.
 
     Args:
@@ -111,7 +130,7 @@ def unpack(blob: bytes, layouts: Iterable[Layout] = (), codec: Codec | None = No
         body.update(_raw_bytes(tensors[name]))
     if body.hexdigest()[:16] != wanted:
         raise BadMessage("a message's checksum is wrong: it was changed on the way")
-    reader = _Reader(tensors, known, codec or Raw())
+    reader = _Reader(tensors, known, _chain(codec))
     try:
         return header, reader.read(tree)
     except BadMessage:
@@ -126,8 +145,10 @@ def overhead_bytes(blob: bytes) -> int:
 
 
 class _Writer:
-    def __init__(self, codec: Codec) -> None:
-        self.codec, self.tensors, self.layouts = codec, {}, {}  # type: Codec, dict[str, Tensor], dict[str, Layout]
+    def __init__(self, chain: Chain, known: Sequence[Layout] = ()) -> None:
+        self.chain, self.known = chain, known
+        self.tensors: dict[str, Tensor] = {}
+        self.layouts: dict[str, Layout] = {}
 
     def write(self, value: Any) -> Any:
         if value is None or isinstance(value, (bool, int, float, str)):
@@ -135,18 +156,39 @@ class _Writer:
         if isinstance(value, Tensor):
             return {"t": self._add(value)}
         if isinstance(value, Adapter):
-            self.layouts[value.layout.digest] = value.layout
-            coded = {key: self._add(part) for key, part in self.codec.encode(value.row).items()}
-            return {"a": value.layout.digest, "row": coded}
+            coded = {key: self._add(part) for key, part in self.chain.write(value).items()}
+            return {**self._layout(value.layout), "row": coded}
         if isinstance(value, Update):
             return {"u": [self.write(value.adapter), float(value.weight), self.write(dict(value.numbers))]}
+        if isinstance(value, Task):
+            return {
+                "k": [
+                    self.write(value.start),
+                    value.train,
+                    self.write(value.beside),
+                    value.draw,
+                    self.write(value.within),
+                ]
+            }
         if isinstance(value, Mapping):
             if not all(isinstance(key, str) for key in value):
                 raise TypeError("keys of a tree are strings")
             return {"d": {key: self.write(item) for key, item in value.items()}}
         if isinstance(value, (list, tuple)):
             return {"l": [self.write(item) for item in value]}
-        raise TypeError(f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter and Update")
+        raise TypeError(
+            f"{type(value).__name__} cannot travel: a tree holds tensors, plain values, Adapter, Update and Task"
+        )
+
+    def _layout(self, layout: Layout) -> dict[str, Any]:
+        """What says a layout: its digest, or that of the one it has other ranks than."""
+        if self.known and layout not in self.known:
+            ranks = [part.rank for part in layout.parts if isinstance(part, LowRank)]
+            first = self.known[0]
+            if len(ranks) == _num_low_rank(first) and first.with_ranks(ranks) == layout:
+                return {"a": first.digest, "ranks": ranks}
+        self.layouts[layout.digest] = layout
+        return {"a": layout.digest}
 
     def _add(self, tensor: Tensor) -> str:
         name = f"{len(self.tensors):05d}"
@@ -155,8 +197,8 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, tensors: dict[str, Tensor], layouts: Mapping[str, Layout], codec: Codec) -> None:
-        self.tensors, self.layouts, self.codec = tensors, layouts, codec
+    def __init__(self, tensors: dict[str, Tensor], layouts: Mapping[str, Layout], chain: Chain) -> None:
+        self.tensors, self.layouts, self.chain = tensors, layouts, chain
 
     def read(self, node: Any) -> Any:
         if not isinstance(node, dict):
@@ -166,14 +208,34 @@ class _Reader:
         if "a" in node:
             if node["a"] not in self.layouts:
                 raise BadMessage(f"an adapter has the layout {node['a']}, which this run does not know")
-            row = self.codec.decode({key: self.tensors[name] for key, name in node["row"].items()})
-            return Adapter(self.layouts[node["a"]], row)
+            layout = self.layouts[node["a"]]
+            if "ranks" in node:
+                layout = _at_ranks(layout, node["ranks"])
+            return self.chain.read({key: self.tensors[name] for key, name in node["row"].items()}, layout)
         if "u" in node:
             adapter, weight, numbers = node["u"]
             return Update(self.read(adapter), float(weight), self.read(numbers))
+        if "k" in node:
+            start, train, beside, draw, within = node["k"]
+            return Task(self.read(start), str(train), self.read(beside), int(draw), self.read(within))
         if "d" in node:
             return {key: self.read(item) for key, item in node["d"].items()}
         return [self.read(item) for item in node["l"]]
+
+
+def _chain(codec: Codec | Chain | None) -> Chain:
+    return codec if isinstance(codec, Chain) else Chain((codec,) if codec is not None else ())
+
+
+def _num_low_rank(layout: Layout) -> int:
+    return sum(isinstance(part, LowRank) for part in layout.parts)
+
+
+def _at_ranks(layout: Layout, ranks: Any) -> Layout:
+    sound = isinstance(ranks, list) and all(type(rank) is int and 0 < rank < 2**20 for rank in ranks)
+    if not sound or len(ranks) != _num_low_rank(layout):
+        raise BadMessage("an adapter's ranks are no list of whole numbers, one for each layer")
+    return layout.with_ranks(ranks)
 
 
 def _checked_header(blob: bytes) -> dict[str, str]:

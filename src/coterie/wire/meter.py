@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,18 +24,34 @@ class Passage(NamedTuple):
     wasted: bool = False
 
 
+class Work(NamedTuple):
+    """Examples that went through a client's model: ``trained`` ones forward and back, ``scored`` ones forward only."""
+
+    round: int
+    client: str
+    kind: str
+    purpose: str
+    wasted: bool = False
+
+
 @dataclass
 class Meter:
-    """Counts of bytes and messages; a value that a checkpoint can hold."""
+    """Counts of bytes, of messages, and of what clients say they computed; a value that a checkpoint can hold."""
 
     num_bytes: Counter[Passage] = field(default_factory=Counter)
     num_messages: Counter[Passage] = field(default_factory=Counter)
+    work: Counter[Work] = field(default_factory=Counter)
 
     def count(self, passage: Passage, blob: bytes) -> bytes:
         """Counts a blob and hands it on."""
         self.num_bytes[passage] += len(blob)
         self.num_messages[passage] += 1
         return blob
+
+    def worked(self, work: Work, examples: int) -> None:
+        """Counts examples, if there are any."""
+        if examples:
+            self.work[work] += examples
 
     def total(self, **wanted: Any) -> int:
         """Bytes of all passages whose named fields have the given values; wasted ones only if asked for.
@@ -57,15 +74,23 @@ class Meter:
         for mine, theirs in ((self.num_bytes, other.num_bytes), (self.num_messages, other.num_messages)):
             for passage, n in theirs.items():
                 mine[passage._replace(wasted=wasted or passage.wasted)] += n
+        for work, n in other.work.items():
+            self.work[work._replace(wasted=wasted or work.wasted)] += n
 
     def as_plain(self) -> list[list[Any]]:
         """Rows of passage fields, bytes and messages, sorted."""
         return [[*p, self.num_bytes[p], self.num_messages[p]] for p in sorted(self.num_bytes)]
 
+    def work_as_plain(self) -> list[list[Any]]:
+        """Rows of work's fields and examples, sorted."""
+        return [[*w, self.work[w]] for w in sorted(self.work)]
+
     @classmethod
-    def from_plain(cls, rows: list[list[Any]]) -> Meter:
-        """The inverse of ``as_plain``."""
+    def from_plain(cls, rows: list[list[Any]], worked: Sequence[list[Any]] = ()) -> Meter:
+        """The inverse of ``as_plain`` and ``work_as_plain``."""
         meter = cls()
+        for *work, examples in worked:
+            meter.work[Work(*work)] = examples
         for *passage, num_bytes, num_messages in rows:
             meter.num_bytes[Passage(*passage)] = num_bytes
             meter.num_messages[Passage(*passage)] = num_messages

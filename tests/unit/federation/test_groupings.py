@@ -9,7 +9,7 @@ from coterie.core.protocols import Facts
 from coterie.federation.groupings.oracle import Oracle
 from coterie.federation.groupings.random import Random
 from coterie.federation.groupings.wishes import Wishes
-from coterie.federation.sampling import sample
+from coterie.federation.sampling import invite
 from coterie.federation.splits.agglomerative import Agglomerative
 from coterie.federation.stable import stable_ids
 
@@ -83,10 +83,10 @@ def test_names_stay_with_their_members():
 def test_a_cohort_covers_every_stratum_and_is_its_rounds_own():
     clients = [f"c{i}" for i in range(10)]
     strata = {c: "rare" if c == "c3" else "common" for c in clients}
-    draws = [sample(clients, 0.3, strata, 0, r) for r in range(1, 30)]
+    draws = [invite(clients, 0.3, 0.0, strata, 0, r).clients for r in range(1, 30)]
     assert all("c3" in draw and len(draw) == 4 for draw in draws)
     assert len(set(draws)) > 5
-    assert draws[0] == sample(clients[::-1], 0.3, strata, 0, 1)
+    assert draws[0] == invite(clients[::-1], 0.3, 0.0, strata, 0, 1).clients
 
 
 def test_random_groups_without_sizes_have_those_of_the_true_ones():

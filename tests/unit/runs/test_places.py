@@ -1,5 +1,6 @@
 """Paths in a recipe file are seen from the file, typed ones from here, and a run folder holds whole ones."""
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -117,3 +118,15 @@ def test_a_run_goes_on_from_anywhere(there, tmp_path, monkeypatch):
     again = resume(Path(os.path.relpath(tmp_path / "run")))
     assert again["recipe_digest"] == results["recipe_digest"]
     assert again["final"] == results["final"]
+
+
+def test_results_are_json_that_anybody_can_read(tmp_path):
+    """Where no copies are looked for there is no share of chance, and not a number that JSON does not have."""
+    sets = [
+        "rounds=1", "form.name=fedavg", "form.fit.steps=1", "form.fit.batch=2", "backbone.name=untrained", "control={}",
+        "method.targets=attention", "engine.workers=0", "evaluation.copies=0", "evaluation.levels=4",
+        "pictures.steps=1", "pictures.people=false", "pictures.hybrids=false",
+    ]  # fmt: skip
+    start(read_recipe(None, sets), tmp_path / "run")
+    text = (tmp_path / "run/server/results.json").read_text()
+    assert json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))["copies"] == {}

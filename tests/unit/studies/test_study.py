@@ -10,6 +10,7 @@ from PIL import Image
 from coterie.core.errors import UserError
 from coterie.studies import playing
 from coterie.studies.recipe import chosen
+from coterie.studies.registration import code_digest
 from coterie.studies.study import listing, study
 
 
@@ -50,6 +51,7 @@ def test_the_page_says_what_was_registered_and_its_files_can_be_opened(whole):
     folder, page, _ = whole
     registration = json.loads((folder / "out/registration.json").read_text())
     assert registration["digest"] in page.read_text()
+    assert f"played with one state of the code, `{code_digest()}`" in page.read_text()
     assert [h["name"] for h in registration["hypotheses"]] == ["H1", "H2"]
     assert set(registration["inputs"]) == {"people.toml", "red.parquet", "dots.parquet", "public.parquet"}
     for name in ("tiny-arms.svg", "tiny-hypotheses.svg", "tiny-rounds.svg"):

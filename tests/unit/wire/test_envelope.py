@@ -91,7 +91,7 @@ def test_a_huge_claim_is_refused_before_anything_is_allocated():
 
 
 def test_another_protocol_and_strange_values_are_refused():
-    blob = pack(HEADER, 1).replace(b'\\"protocol\\": 1', b'\\"protocol\\": 9')
+    blob = pack(HEADER, 1).replace(b'\\"protocol\\": 2', b'\\"protocol\\": 9')
     with pytest.raises(BadMessage, match="speaks protocol 9"):
         unpack(blob)
     with pytest.raises(TypeError, match="cannot travel"):

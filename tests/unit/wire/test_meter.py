@@ -12,4 +12,4 @@ def test_counts_by_what_is_asked_and_wasted_bytes_only_when_asked():
     assert meter.total(direction="up", purpose="train") == 5
     assert meter.total(wasted=True) == 7
     assert meter.messages(client="bo") == 1
-    assert Meter.from_plain(meter.as_plain()) == meter
+    assert Meter.from_plain(meter.as_plain(), meter.work_as_plain()) == meter

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, build
 from coterie.core.errors import UserError
-from coterie.core.protocols import Replies
+from coterie.core.protocols import Aggregator, Replies
 from coterie.federation.shelves import AGGREGATORS
 
 
 @AGGREGATORS.register("product_svd")
 @dataclass(frozen=True)
-class ProductSvd:
+class ProductSvd(Aggregator):
     """Exact up to the current adapter's rank; clients may have different ranks.
 
     The share of energy that the rank could not hold is logged as ``aggregate/discarded_energy``.
@@ -29,6 +29,7 @@ class ProductSvd:
     exact: ClassVar[bool] = True
     mixed_ranks: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = True
 
     def init(self, adapter: Adapter) -> None:
         return None

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, build
-from coterie.core.protocols import Replies
+from coterie.core.protocols import Aggregator, Replies
 from coterie.federation.aggregators.product_svd import refactor, require_same_layer
 from coterie.federation.shelves import AGGREGATORS
 
 
 @AGGREGATORS.register("rank_bands")
 @dataclass(frozen=True)
-class RankBands:
+class RankBands(Aggregator):
     """For clients with different ranks: what only strong clients can hold is averaged over strong clients only.
 
     With ranks ``rho_1 < ... < rho_H`` among the replies, band ``h`` is the components from ``rho_{h-1} + 1`` to
@@ -36,6 +36,7 @@ class RankBands:
     exact: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = True
 
     def init(self, adapter: Adapter) -> None:
         return None

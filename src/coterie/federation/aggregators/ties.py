@@ -14,14 +14,14 @@ from annotated_types import Gt, Le
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, build
-from coterie.core.protocols import Replies
+from coterie.core.protocols import Aggregator, Replies
 from coterie.federation.aggregators.product_svd import refactor, require_same_layer
 from coterie.federation.shelves import AGGREGATORS
 
 
 @AGGREGATORS.register("ties")
 @dataclass(frozen=True)
-class Ties:
+class Ties(Aggregator):
     """For adapters that pull numbers in opposite ways: where they disagree, the weaker side does not count.
 
     Forms every layer's dense update. Its rank is higher than the adapters' together, so more is lost than by
@@ -36,6 +36,7 @@ class Ties:
     exact: ClassVar[bool] = False
     mixed_ranks: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = True
 
     def init(self, adapter: Adapter) -> None:
         return None

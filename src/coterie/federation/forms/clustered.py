@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 from annotated_types import Ge, Le
@@ -19,7 +19,7 @@ from torch import Tensor
 from coterie.core.adapter import Adapter
 from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouped, Grouping, Interaction, Keeping, Replies, Site
 from coterie.core.update import Update
-from coterie.core.work import Fit
+from coterie.core.work import Fit, Task
 from coterie.federation import lives
 from coterie.federation.aggregators.mean import Mean
 from coterie.federation.aggregators.product_svd import cut
@@ -90,6 +90,8 @@ class Clustered:
     regroup_every: Annotated[int, Ge(0)] = 0
     margin: Annotated[float, Ge(0), Le(2)] = 0.05
 
+    gives: ClassVar[Collection[str]] = ("factor", "slices")
+
     async def init(self, adapter: Adapter) -> State:
         return State(adapter)
 
@@ -118,13 +120,15 @@ class Clustered:
         state, asked = self._asked(state, cohort)
         only_sums = self.aggregator.linear and not asked.new  # first answers are compared one by one
         part = (lambda client, update: state.labels[client]) if only_sums else None
-        replies = await cohort.map(self.client_update, asked.starts, part)
+        tasks = {c: self._task(state, asked, c, fact.rank) for c, fact in cohort.facts.items()}
+        replies = await cohort.map(self.client_update, tasks, part)
         return self._averaged(self._learned(state, asked, replies, cohort), replies, asked.aside)
 
-    async def client_update(self, site: Site, w: Adapter) -> Update:  # at each client
-        got = await site.fit(self.keeping.begin(site, w), self.fit)
-        await self.keeping.after_round(site, w, self.fit)
-        return Update(self.keeping.share(site, got.adapter), weight=got.num_examples, numbers=got.numbers)
+    async def client_update(self, site: Site, task: Task) -> Update:  # at each client
+        got = await site.fit(self.keeping.begin(site, task.start), self.fit.of(task))
+        await self.keeping.after_round(site, task.start, self.fit.of(task.below))
+        shared = self.aggregator.report(self.keeping.share(site, got.adapter), task)
+        return Update(shared, weight=got.num_examples, numbers=got.numbers)
 
     def serve(self, state: State, client: ClientId) -> Adapter:  # what is sent for keeping
         return state.clusters[state.labels[client]]
@@ -144,6 +148,11 @@ class Clustered:
     def newborn(self, state: State) -> Adapter:
         """Where a cluster begins whose members were in none, and the first training of what is to be compared."""
         return state.root
+
+    def _task(self, state: State, asked: Asked, client: ClientId, rank: int | None) -> Task:
+        start = asked.starts[client]
+        agg = self.aggregator.init(start) if client in asked.new else state.agg[state.labels[client]]
+        return self.aggregator.task(agg, start, rank)
 
     def _asked(self, state: State, cohort: Cohort) -> tuple[State, Asked]:
         """Who trains from what; groups are made anew before that where it is time.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from coterie.core.adapter import Adapter
 from coterie.core.protocols import Aggregator, ClientId, Cohort, Keeping, Site
 from coterie.core.update import Update
-from coterie.core.work import Fit
+from coterie.core.work import Fit, Task
 from coterie.federation.aggregators.mean import Mean
 from coterie.federation.keepings.none import Nothing
 from coterie.federation.shelves import AGGREGATORS, FORMS, KEEPINGS
@@ -38,6 +38,9 @@ class FedAvg:
     keeping: Annotated[Keeping, KEEPINGS] = Nothing()
     fit: Fit = Fit()
 
+    gives: ClassVar[Collection[str]] = ("factor", "below", "slices", "answer")
+    one_adapter: ClassVar[bool] = True
+
     async def init(self, adapter: Adapter) -> State:
         return State(adapter, self.aggregator.init(adapter))
 
@@ -46,17 +49,28 @@ class FedAvg:
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         part = (lambda client, update: "global") if self.aggregator.linear else None
-        replies = await cohort.map(self.client_update, dict.fromkeys(cohort, state.w), part)
-        agg, w, numbers = self.aggregator.apply(state.agg, state.w, replies)
+        tasks = {c: self.aggregator.task(state.agg, state.w, fact.rank) for c, fact in cohort.facts.items()}
+        replies = await cohort.map(self.client_update, tasks, part)
+        agg, question = self.aggregator.question(state.agg, replies)
+        if question is not None:
+            replies = await cohort.map(self.client_answer, dict.fromkeys(replies, question), part)
+        agg, w, numbers = self.aggregator.apply(agg, state.w, replies)
         return State(w, agg, numbers)
 
-    async def client_update(self, site: Site, w: Adapter) -> Update:  # at each client
-        got = await site.fit(self.keeping.begin(site, w), self.fit)
-        await self.keeping.after_round(site, w, self.fit)
-        return Update(self.keeping.share(site, got.adapter), weight=got.num_examples, numbers=got.numbers)
+    async def client_update(self, site: Site, task: Task) -> Update:  # at each client
+        got = await site.fit(self.keeping.begin(site, task.start), self.fit.of(task))
+        await self.keeping.after_round(site, task.start, self.fit.of(task.below))
+        shared = self.keeping.share(site, got.adapter)
+        if self.aggregator.asks == "answer":
+            site.memory["shared"] = shared
+        return Update(self.aggregator.report(shared, task), weight=got.num_examples, numbers=got.numbers)
+
+    async def client_answer(self, site: Site, question: Any) -> Update:  # at each client, where a rule asks once more
+        shared = site.memory.pop("shared")
+        return Update(self.aggregator.answer(shared, question), weight=site.num_examples)
 
     def serve(self, state: State, client: ClientId) -> Adapter:  # what is sent for keeping
-        return state.w
+        return self.aggregator.served(state.agg, state.w)
 
     async def client_personal(self, site: Site, served: Adapter) -> Adapter | None:  # what is kept, at the site
         return await self.keeping.keep(site, served, self.fit)
@@ -68,4 +82,4 @@ class FedAvg:
         return {}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
-        return {"global": state.w} if self.keeping.served_is_whole else {}
+        return {"global": self.aggregator.served(state.agg, state.w)} if self.keeping.served_is_whole else {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -23,7 +23,7 @@ from coterie.core.errors import UserError
 from coterie.core.protocols import Aggregator, ClientId, Cohort, Keeping, Replies, Site
 from coterie.core.seeds import seed_for
 from coterie.core.update import Update
-from coterie.core.work import Fit
+from coterie.core.work import Fit, Task
 from coterie.federation.aggregators.mean import Mean
 from coterie.federation.groupings.weights import products
 from coterie.federation.keepings.none import Nothing
@@ -73,6 +73,7 @@ class Ifca:
     fit: Fit = Fit()
 
     needs_single_replies: ClassVar[bool] = True
+    gives: ClassVar[Collection[str]] = ("factor", "slices")
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter, agg={"global": self.aggregator.init(adapter)})
@@ -87,8 +88,8 @@ class Ifca:
         if state.clusters:
             return await self._clustered(state, cohort)
         if state.played + 1 < self.warm:
-            inputs, part = dict.fromkeys(cohort, state.root), (lambda client, update: "global")
-            replies = await cohort.map(self.client_update, inputs, part if self.aggregator.linear else None)
+            part = (lambda client, update: "global") if self.aggregator.linear else None
+            replies = await cohort.map(self.client_update, self._tasks(state, cohort), part)
             agg, root, numbers = self.aggregator.apply(state.agg["global"], state.root, replies)
             return State(root, {}, {"global": agg}, {}, state.played + 1, numbers)
         return await self._parted(state, cohort)
@@ -100,8 +101,10 @@ class Ifca:
         def chosen(client: ClientId, update: Update) -> str:
             return names[int(update.numbers["ifca/choice"])]
 
-        adapters = list(state.clusters.values())
-        inputs = dict.fromkeys(cohort, adapters)
+        inputs = {
+            client: [self.aggregator.task(state.agg[name], w, fact.rank) for name, w in state.clusters.items()]
+            for client, fact in cohort.facts.items()
+        }
         replies = await cohort.map(self.client_choose, inputs, chosen if self.aggregator.linear else None)
         choices = {client: names[int(told["ifca/choice"])] for client, told in replies.numbers.items()}
         state = self._averaged(state, choices, replies)
@@ -115,7 +118,7 @@ class Ifca:
         if self.clusters > 1 and len(asked) > MOST_PARTING:
             rng = np.random.default_rng(seed_for(cohort.seed, state.played, "", "ifca/asked"))
             asked = sorted(asked[i] for i in rng.permutation(len(asked))[:MOST_PARTING])
-        replies = await cohort.map(self.client_update, dict.fromkeys(asked, state.root))
+        replies = await cohort.map(self.client_update, self._tasks(state, cohort, asked))
         if len(replies) < self.clusters:  # too many did not answer: one more common round
             agg, root, numbers = self.aggregator.apply(state.agg["global"], state.root, replies)
             return State(root, {}, {"global": agg}, {}, state.played + 1, numbers)
@@ -139,13 +142,19 @@ class Ifca:
         numbers |= {"ifca/moved": float(sum(state.labels.get(c, name) != name for c, name in choices.items()))}
         return State(state.root, clusters, agg, dict(sorted(labels.items())), state.played + 1, numbers)
 
-    async def client_update(self, site: Site, w: Adapter) -> Update:  # at each client, while there is one adapter
-        got = await site.fit(self.keeping.begin(site, w), self.fit)
-        await self.keeping.after_round(site, w, self.fit)
-        return Update(self.keeping.share(site, got.adapter), weight=got.num_examples, numbers=got.numbers)
+    def _tasks(self, state: State, cohort: Cohort, asked: Collection[ClientId] | None = None) -> dict[ClientId, Task]:
+        """What clients train while there is one adapter."""
+        clients = cohort if asked is None else asked
+        return {c: self.aggregator.task(state.agg["global"], state.root, cohort.facts[c].rank) for c in clients}
 
-    async def client_choose(self, site: Site, clusters: list[Adapter]) -> Update:  # at each client, once they parted
-        losses = await site.score([self.keeping.begin(site, w) for w in clusters], self.levels)
+    async def client_update(self, site: Site, task: Task) -> Update:  # at each client, while there is one adapter
+        got = await site.fit(self.keeping.begin(site, task.start), self.fit.of(task))
+        await self.keeping.after_round(site, task.start, self.fit.of(task.below))
+        shared = self.aggregator.report(self.keeping.share(site, got.adapter), task)
+        return Update(shared, weight=got.num_examples, numbers=got.numbers)
+
+    async def client_choose(self, site: Site, clusters: list[Task]) -> Update:  # at each client, once they parted
+        losses = await site.score([self.keeping.begin(site, task.start) for task in clusters], self.levels)
         choice = int(losses.argmin())  # of equal ones the first
         update = await self.client_update(site, clusters[choice])
         numbers = {**update.numbers, "ifca/choice": float(choice), "ifca/loss": float(losses[choice])}

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -35,6 +35,7 @@ class Rooted(Clustered):
     root_share: Annotated[float, Ge(0), Le(1)] = 0.5
 
     serves_two: ClassVar[bool] = True
+    gives: ClassVar[Collection[str]] = ()
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter, root_agg=self.aggregator.init(adapter))

@@ -10,13 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from coterie.core.errors import UserError
-from coterie.wire.codec import CODECS
+from coterie.wire.codec import CODECS, NOTHING, Codec, Known, require_finite
 
 
 @CODECS.register("cast")
 @dataclass(frozen=True)
-class Cast:
+class Cast(Codec):
     """Two bytes a number.
 
     Attributes:
@@ -25,20 +24,19 @@ class Cast:
 
     dtype: Literal["fp16", "bf16"] = "fp16"
 
-    def encode(self, row: Tensor) -> dict[str, Tensor]:
-        if not torch.isfinite(row).all():
-            raise UserError("an adapter holds a number that is not finite; it is not sent")
+    def encode(self, row: Tensor, known: Known = NOTHING) -> dict[str, Tensor]:
+        require_finite(row)
         if self.dtype == "bf16":
             return {"x": row.bfloat16()}
         # Fresh factors hold numbers near 1e-7, which float16 would lose: a power of two moves them up exactly.
         scale = _scale(row)
         return {"x": (row * scale).half(), "scale": torch.tensor(scale, dtype=torch.float32)}
 
-    def decode(self, coded: Mapping[str, Tensor]) -> Tensor:
+    def decode(self, coded: Mapping[str, Tensor], known: Known = NOTHING) -> Tensor:
         x = coded["x"].float()
         return x / coded["scale"] if "scale" in coded else x
 
-    def error_bound(self, row: Tensor) -> Tensor:
+    def error_bound(self, row: Tensor, known: Known = NOTHING) -> Tensor:
         if self.dtype == "bf16":
             return row.abs() * 2.0**-8
         return row.abs() * 2.0**-11 + 2.0**-25 / _scale(row)

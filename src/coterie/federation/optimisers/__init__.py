@@ -1,0 +1,1 @@
+"""What the server makes of a round's mean, one optimiser a file."""
