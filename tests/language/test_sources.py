@@ -108,3 +108,76 @@ def _file(path):
 
 def test_openings_are_whole_words():
     assert opening("one  two\nthree") == "one two three"
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Two authors with ten passages each, eight of them to learn from, and three readers."""
+    from datasets import Dataset
+
+    rows = [
+        {"author": author, "split": "test" if i in (5, 9) else "validation" if i == 4 else "train",
+         "chapter": f"{i // 5}", "text": f"{author} passage {i}. " + "word " * (i + 1)}
+        for author in ("austen", "milton")
+        for i in range(10)
+    ]  # fmt: skip
+    Dataset.from_list(rows).to_parquet(tmp_path / "books.parquet")
+    (tmp_path / "people.toml").write_text(
+        '[readers.ada]\nreads = "austen"\nwishes = { named = "like Austen" }\n[readers.bo]\nreads = "milton"\n'
+        '[readers.cy]\nreads = "austen"\n'
+    )
+    return tmp_path
+
+
+def readers(library, **more):
+    return SOURCES.build(
+        {"name": "readers", "file": str(library / "people.toml"), "books": str(library / "books.parquet"), **more}
+    )
+
+
+def test_readers_of_one_author_hold_parts_that_no_other_has(library):
+    table = readers(library).read(0)
+    assert table.is_documents
+    assert len(set(table.captions)) == len(table) == 2 * 9  # all but the rows `validation`
+    whose = list(zip(table.columns["person"], table.columns["split"], table.captions, strict=True))
+    for side in ("train", "test"):
+        ada, cy = ([text for who, part, text in whose if (who, part) == (name, side)] for name in ("ada", "cy"))
+        assert ada, side
+        assert cy, side
+        assert all(text.startswith("austen") for text in (*ada, *cy))
+        assert max(map(len, ada)) < min(map(len, cy))  # one run before the other: passages grow
+        assert abs(sum(map(len, ada)) - sum(map(len, cy))) <= max(map(len, (*ada, *cy)))
+    pairs = set(zip(table.columns["person"], table.columns["style"], strict=True))
+    assert pairs == {("ada", "austen"), ("bo", "milton"), ("cy", "austen")}
+    assert table.columns["wish_named"][0] == "like Austen"
+    assert set(table.columns["document"]) == {"austen: 0", "austen: 1", "milton: 0", "milton: 1"}
+
+
+def test_readers_take_as_many_letters_as_they_are_given(library):
+    table = readers(library, letters=40, held_out=1).read(0)
+    of_bo = [
+        (split, text)
+        for who, split, text in zip(table.columns["person"], table.columns["split"], table.captions, strict=True)
+        if who == "bo"
+    ]
+    assert [split for split, _ in of_bo] == ["train", "train", "test"]
+    assert sum(len(text) for split, text in of_bo if split == "train") >= 40
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[readers.ada]\nreads = "austin"\n', "readers.ada.reads: no such author; did you mean 'austen'?"),
+        ('[readers.ada]\nread = "austen"\n', "readers.ada.read: unknown key; did you mean 'reads'?"),
+        ("[people.ada]\n", "people: unknown key"),
+        ("", "there are no readers; wanted tables [readers.NAME]"),
+        ("".join(f'[readers.r{i}]\nreads = "milton"\n' for i in range(3)), "too few passages of milton in 'test'"),
+        ("[readers", "not TOML"),
+    ],
+)
+def test_wrong_readers_are_refused_in_one_line(library, text, said):
+    (library / "people.toml").write_text(text)
+    with pytest.raises(UserError) as error:
+        readers(library).read(0)
+    assert "\n" not in str(error.value)
+    assert said in str(error.value)

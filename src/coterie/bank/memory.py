@@ -113,6 +113,7 @@ def plan_for(
     needs: list[int] = []
     example: Rows = {}
     known: dict[tuple[str, bool], tuple[Backbone, list[Peak]]] = {}
+    scattered = backbone.makes == "texts" and backbone.device == "cpu"
     for way in choices:
         if (kind := (way.quantise, way.checkpointing)) not in known:
             sketch = backbone.sketch(way.checkpointing, way.quantise)
@@ -121,7 +122,7 @@ def plan_for(
             example = example or backbone.examples(1)
             known[kind] = sketch, [_sketched(sketch, example, layout, batch, width) for width in (1, 2)]
         sketched, peaks = known[kind]
-        one, two = (phases.training(peak, way.moments) for peak in peaks)
+        one, two = (phases.training(peak, way.moments, scattered) for peak in peaks)
         needs.append(one)
         most = 1 + (memory - one) // (two - one) if memory >= one else 0
         if most:

@@ -63,7 +63,7 @@ class LanguagePretraining:
         save_seconds: between checkpoints.
     """
 
-    tokens: int = 12_000_000
+    tokens: int = 9_500_000
     batch: int = 16
     context: int = 256
     rate: float = 3e-3

@@ -208,7 +208,7 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
     memory = memory_bytes(engine.memory) - (SERVER_BYTES if engine.workers else 0)
     backbone = load_backbone(recipe)
     loaded = most_used_bytes(engine.device)
-    own = PROCESS_BYTES if recipe.backbone.embedded else PIPELINE_BYTES
+    own = PROCESS_BYTES if recipe.backbone.embedded or backbone.makes == "texts" else PIPELINE_BYTES
     own = own if engine.device == "cpu" else 0  # a graphics card has its memory for itself
     share = memory // processes - own
     joining = math.ceil(recipe.cohort.share * num_clients)  # a round's slots; idle ones would cost as much as busy ones
