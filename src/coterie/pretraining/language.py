@@ -25,15 +25,17 @@ from torch import Tensor
 from coterie.core.allocator import keep_freed_memory
 from coterie.core.errors import UserError
 from coterie.models.pipeline_files import quiet
-from coterie.pretraining.books import LEFT_OUT, VOCABULARY, Library, read_books, vocabulary
+from coterie.pretraining.books import END, LEFT_OUT, VOCABULARY, Library, read_books, vocabulary
 from coterie.pretraining.curve import draw_curve
-from coterie.pretraining.llama import drop, small_llama, window_loss
+from coterie.pretraining.llama import drop, optimisers_of, small_llama, window_loss
 
 STEADY_SHARE = 0.5  # of the budget before the rate falls
 FIXED = (
     "batch", "context", "rate", "warmup", "ema", "dropout", "decay", "seed", "vocabulary", "layers", "width", "books",
     "left_out",
 )  # fmt: skip
+TOKENIZER = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": END, "eos_token": END}
+"""What a folder says of its tokenizer: a name that every version of transformers knows."""
 TELL_SECONDS = 0.25
 CHECKED = 64  # windows of held-out text that the loss is measured on
 BEGINNINGS = ("It was a", "She looked at the", "In the morning", "He said that")
@@ -153,15 +155,7 @@ class _Run:
         self.network = small_llama(settings.width, settings.layers, tokenizer).to(settings.device).train()
         drop(self.network, settings.dropout)
         self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        named = list(self.network.named_parameters())
-        matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name]
-        words = [p for name, p in named if p.ndim == 2 and ".layers." not in name]
-        norms: dict[str, Any] = {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0}
-        how: Any = {"lr": settings.rate, "weight_decay": settings.decay}
-        self.optimisers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **how),
-            torch.optim.AdamW([{"params": words}, norms], betas=(0.9, 0.95), fused=True, **how),
-        ]
+        self.optimisers = optimisers_of(self.network, settings.rate, settings.decay)
         self.seen, self.seconds = self._load()
 
     def play(self, tell: Tell, progress: Progress, stopped: Callable[[], bool]) -> None:
@@ -246,6 +240,7 @@ class _Run:
         with quiet():
             mean.half().save_pretrained(self.folder)
             self.tokenizer.save_pretrained(self.folder)
+        (self.folder / "tokenizer_config.json").write_text(json.dumps(TOKENIZER, indent=1) + "\n")
 
     def _weights(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Without the layer that is the embedding once more."""

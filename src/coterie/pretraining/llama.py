@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,6 +39,19 @@ def drop(network: Any, share: float) -> None:
     blocks = [part for layer in network.model.layers for part in (layer.self_attn.o_proj, layer.mlp.down_proj)]
     for part in (network.model.embed_tokens, *blocks):
         part.register_forward_hook(lambda layer, _, out: F.dropout(out, share, layer.training))
+
+
+def optimisers_of(network: Any, rate: float, decay: float) -> list[torch.optim.Optimizer]:
+    """Muon for hidden matrices (Jordan et al., 2024), AdamW for everything else; norms do not decay."""
+    named = list(network.named_parameters())
+    matrices = [p for name, p in named if p.ndim == 2 and ".layers." in name]
+    words = [p for name, p in named if p.ndim == 2 and ".layers." not in name]
+    norms: dict[str, Any] = {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0}
+    how: Any = {"lr": rate, "weight_decay": decay}
+    return [
+        torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **how),
+        torch.optim.AdamW([{"params": words}, norms], betas=(0.9, 0.95), fused=True, **how),
+    ]
 
 
 def window_loss(network: Any, windows: Tensor) -> Tensor:
