@@ -1,14 +1,16 @@
 """Training K people's LoRA: the bank against what one would use instead, in the same process.
 
-    python benchmarks/bank_training.py [--quick] [--kind unet|dit]
+    python benchmarks/bank_training.py [--quick] [--kind unet|dit|scribe]
 
 Candidates, for one optimiser step of every client, in process CPU time at one thread, in rotating order, medians:
 
 - ``peft``: one resident PEFT model, each client's factors copied in and out, own AdamW and clipping; attention as
   shipped.
-- ``peft+``: the same with the plain attention processor that Coterie uses.
+- ``peft+``: the same with the plain attention that Coterie uses.
 - ``bank``: all clients in one pass, in chunks of at most 8.
 - ``bare``: the frozen backbone alone, forward and gradient of its input. Nobody can be faster.
+
+Denoisers have random weights and see 32 x 32 pixels; scribe is the package's and reads 128 tokens an example.
 
 Then each once more for the memory that it adds at its peak to what was resident before (Linux; elsewhere left out).
 
@@ -38,13 +40,14 @@ from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
 from torch import nn
+from transformers import AutoModelForCausalLM
 
 from coterie.bank.bank import Bank
 from coterie.bank.fit import FitJob, fit
 from coterie.core.adapter import Layout
 from coterie.core.work import Fit
-from coterie.models import flow
-from coterie.models.backbones import doodle
+from coterie.models import flow, language, windows
+from coterie.models.backbones import doodle, scribe
 from coterie.models.targets import layout_of
 from coterie.models.unet import build_unet
 
@@ -52,7 +55,8 @@ TARGETS = {
     "unet": doodle.TARGETS["all"],
     "dit": r"\.(to_[qkv]|to_out\.0|ff\.net\.0\.proj|ff\.net\.2)$",
 }
-TOKENS = {"unet": 32, "dit": 16}
+TOKENS = {"unet": 32, "dit": 16, "scribe": 128}
+BATCHES = {"unet": (1, 8), "dit": (1, 8), "scribe": (2, 8)}
 WIDTH, RANK, CHUNK = {"unet": 384, "dit": 64}, 8, 8
 
 
@@ -86,8 +90,11 @@ class Denoiser:
         sigma = flow.draw_sigma((batch,), generator)
         return {"x0": prepared["x0"][:batch], "noise": noise, "sigma": sigma, "states": prepared["states"][:batch]}
 
+    def input(self, rows):
+        return flow.corrupt(rows["x0"], rows["noise"], rows["sigma"]).to(self.dtype)
+
     def losses(self, rows, x=None):
-        x = flow.corrupt(rows["x0"], rows["noise"], rows["sigma"]).to(self.dtype) if x is None else x
+        x = self.input(rows) if x is None else x
         more = {"added_cond_kwargs": {"resolution": None, "aspect_ratio": None}} if self.kind == "dit" else {}
         mask = torch.ones(rows["states"].shape[:2], dtype=self.dtype)
         out = self.network(
@@ -97,8 +104,42 @@ class Denoiser:
         return flow.velocity_loss(out, rows["x0"], rows["noise"])
 
 
+class Teller:
+    """The same of the package's language model."""
+
+    device, digest = "cpu", "benchmark"
+
+    def __init__(self, dtype: torch.dtype, plain: bool) -> None:
+        attention = "eager" if plain else "sdpa"
+        network = AutoModelForCausalLM.from_pretrained(
+            scribe.weights_folder(), dtype=dtype, attn_implementation=attention
+        )
+        self.dtype, self.network = dtype, network.eval().requires_grad_(False)
+        self.num_parameters = sum(p.numel() for p in network.parameters())
+
+    def layout(self) -> Layout:
+        return layout_of(self.network, self.digest, RANK, float(RANK), language.TARGETS["transformer"])
+
+    def draw(self, prepared, batch, drop, generator):
+        return windows.drawn(prepared, batch, generator)
+
+    def input(self, rows):
+        return self.network.get_input_embeddings()(rows["tokens"][:, :-1])
+
+    def losses(self, rows, x=None):
+        x = self.input(rows) if x is None else x
+        return windows.losses(self.network(inputs_embeds=x, use_cache=False).logits, rows)
+
+
+def model_of(kind: str, dtype: torch.dtype, plain: bool) -> Denoiser | Teller:
+    return Teller(dtype, plain) if kind == "scribe" else Denoiser(kind, dtype, plain)
+
+
 def examples(kind: str, client: int, batch: int):
     g = torch.Generator().manual_seed(client)
+    if kind == "scribe":
+        tokens = torch.randint(4096, (batch, TOKENS[kind] + 1), generator=g)
+        return {"tokens": tokens, "count": torch.full((batch,), TOKENS[kind])}
     return {
         "x0": torch.rand(batch, 3, 32, 32, generator=g),
         "states": torch.randn(batch, TOKENS[kind], WIDTH[kind], generator=g),
@@ -106,7 +147,7 @@ def examples(kind: str, client: int, batch: int):
 
 
 def peft_loop(kind: str, clients: int, batch: int, dtype: torch.dtype, plain: bool) -> Callable[[], None]:
-    model = Denoiser(kind, dtype, plain)
+    model = model_of(kind, dtype, plain)
     config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[p.name for p in model.layout().parts])
     model.network = get_peft_model(model.network, config, autocast_adapter_dtype=False).to(dtype).eval()
     parameters = [p for p in model.network.parameters() if p.requires_grad]
@@ -131,7 +172,7 @@ def peft_loop(kind: str, clients: int, batch: int, dtype: torch.dtype, plain: bo
 
 def bank_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callable[[], None]:
     """Four steps a call, divided by the caller: a call also loads and reads the slots, once for all its steps."""
-    model = Denoiser(kind, dtype, True)
+    model = model_of(kind, dtype, True)
     layout = model.layout()
     bank = Bank(model, layout, min(clients, CHUNK))
     start = layout.start(0)
@@ -143,12 +184,12 @@ def bank_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callab
 
 
 def bare_pass(kind: str, clients: int, batch: int, dtype: torch.dtype) -> Callable[[], None]:
-    model = Denoiser(kind, dtype, True)
+    model = model_of(kind, dtype, True)
     chunk = min(clients, CHUNK)
     data = [examples(kind, k, batch) for k in range(chunk)]
-    rows = {key: torch.cat([d[key] for d in data]) for key in data[0]}
-    rows |= {"noise": torch.randn(chunk * batch, 3, 32, 32), "sigma": torch.rand(chunk * batch)}
-    x = flow.corrupt(rows["x0"], rows["noise"], rows["sigma"]).to(dtype).requires_grad_(True)
+    together = {key: torch.cat([d[key] for d in data]) for key in data[0]}
+    rows = model.draw(together, chunk * batch, 0.0, torch.Generator().manual_seed(0))
+    x = model.input(rows).detach().requires_grad_(True)
 
     def step() -> None:
         for _ in range(-(-clients // chunk)):
@@ -205,11 +246,11 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--kind", choices=["unet", "dit"], action="append")
+    parser.add_argument("--kind", choices=["unet", "dit", "scribe"], action="append")
     options = parser.parse_args()
     torch.set_num_threads(1)
     counts, reps = ((1, 8), 3) if options.quick else ((1, 4, 8, 16), 5)
-    kinds = options.kind or (["unet"] if options.quick else ["unet", "dit"])
+    kinds = options.kind or (["unet"] if options.quick else ["unet", "dit", "scribe"])
     found = []
     table = Table(title="CPU ms of one step of all clients; MiB added at the peak", title_justify="left")
     for heading in (
@@ -226,7 +267,7 @@ def main() -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for kind in kinds:
         for dtype in (torch.float32, torch.bfloat16):
-            for batch in (1, 8):
+            for batch in BATCHES[kind]:
                 for clients in counts:
                     t, peak = measure(kind, clients, batch, dtype, reps)
                     name = "bf16" if dtype == torch.bfloat16 else "fp32"

@@ -160,7 +160,7 @@ class World:
             pixels = np.zeros((2, 4, 4, 3), np.uint8)
             folder = self.path / "sites" / client
             wishes = {"": self.wishes.get(client, client), "purpose": self.later.get(client, "")}
-            about = (client, folder, rows, tests, 4, wishes, pixels, (pixels, ("x", "y")))
+            about = (client, folder, rows, tests, 4, wishes, pixels, ("v", "w"), (pixels, ("x", "y")))
             theirs = {"rewishes": wishes_by_round(self.changes, client), "device": devices[client]}
             hosts[client] = SiteHost(Belongings(*about, **theirs), house)
         places = self.devices.places(self.targets, self.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from coterie.bank.compose import Mix, Way, active, denoisers
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.room import with_room
+from coterie.models.backbone import Draws
 
 WIDTH = 8  # requests a call, unless memory allows fewer
 NO_ROOM = "not even one picture fits into memory: {}; lower backbone.side, or set backbone.quantise to int8 or nf4"
@@ -60,7 +62,8 @@ def sample(
 def _drawn(
     bank: Bank, requests: Sequence[Request], width: int, progress: Callable[[int, int], None]
 ) -> NDArray[np.uint8]:
-    side = bank.backbone.side
+    backbone = cast(Draws, bank.backbone)
+    side = backbone.side
     out = np.zeros((len(requests), side, side, 3), np.uint8)
     chunks = _chunks(bank, requests, width)
     total, done = sum(max(requests[i].steps for i in chunk) for chunk in chunks), 0
@@ -68,13 +71,13 @@ def _drawn(
         lanes = [(i, mix, share) for i in chunk for mix, share in denoisers(requests[i].mix, requests[i].way)]
         members = [requests[i] for i, _, _ in lanes]
         filled = members + [Request("", (), 0, 1)] * (width - len(members))
-        prompts = bank.backbone.encode([request.prompt for request in filled])
-        x = bank.backbone.noise([request.seed for request in filled])
+        prompts = backbone.encode([request.prompt for request in filled])
+        x = backbone.noise([request.seed for request in filled])
         guidance = torch.tensor([request.guidance for request in filled])
         most = max(request.steps for request in filled)
         sigmas = torch.zeros(len(filled), most + 1)  # a request with fewer steps stays at noise level zero
         for i, request in enumerate(filled):
-            sigmas[i, : request.steps + 1] = bank.backbone.grid(request.steps)
+            sigmas[i, : request.steps + 1] = backbone.grid(request.steps)
         bound: list[list[int]] = []
         try:
             for step in range(most):
@@ -82,7 +85,7 @@ def _drawn(
                 if (now := [[id(adapter) for adapter, _ in mix] for mix in mixes]) != bound:
                     bank.bind_groups(mixes + [()] * (width - len(lanes)))
                     bound = now
-                moved = bank.backbone.step(x, prompts, sigmas[:, step], sigmas[:, step + 1], guidance)
+                moved = backbone.step(x, prompts, sigmas[:, step], sigmas[:, step + 1], guidance)
                 going = (sigmas[:, step] > 0).view(-1, *[1] * (x.dim() - 1))
                 x = torch.where(going, _averaged(moved, lanes), x)
                 done += 1
@@ -90,7 +93,7 @@ def _drawn(
         finally:
             bank.release()
         first = {i: lane for lane, (i, _, _) in reversed(list(enumerate(lanes)))}
-        out[chunk] = bank.backbone.finish(x[[first[i] for i in chunk]])
+        out[chunk] = backbone.finish(x[[first[i] for i in chunk]])
     return out
 
 

@@ -15,7 +15,10 @@ from coterie.core.room import with_room
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
 GROUP = 8  # rows of one adapter in a call, unless memory allows fewer
-NO_ROOM = "not even one row fits into memory: {}; lower backbone.side, or set backbone.quantise to int8 or nf4"
+NO_ROOM = (
+    "not even one row fits into memory: {}; lower backbone.side or backbone.context, or set backbone.quantise to int8 "
+    "or nf4"
+)
 
 Piece = tuple[int, int, Rows]  # job, rows that count, rows filled up to a group
 
@@ -80,10 +83,12 @@ def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int
 
 
 def _calls(pieces: list[Piece], groups: int, company: Mapping[int, int]) -> Iterator[list[int]]:
-    """Places of the pieces that go together: in a call all pictures have one shape, and all adapters one company."""
-    by_shape: dict[tuple[torch.Size, int], list[int]] = {}
+    """Places of the pieces that go together: in a call all examples have one shape, and all adapters one company,
+    because a wider product is rounded otherwise.
+    """
+    by_shape: dict[tuple[tuple[torch.Size, ...], int], list[int]] = {}
     for place, (number, _, rows) in enumerate(pieces):
-        by_shape.setdefault((rows["x0"].shape, company[number]), []).append(place)
+        by_shape.setdefault((tuple(value.shape for value in rows.values()), company[number]), []).append(place)
     for same in by_shape.values():
         for start in range(0, len(same), groups):
             yield same[start : start + groups]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import LowRank
 from coterie.core.errors import UserError
+from coterie.models.conv1d import Straight, is_transposed
 from coterie.models.packed import is_linear
 
 ENOUGH = 8192  # positions of one group's rows, from which its convolution gains nothing from company
@@ -28,7 +29,7 @@ class GroupedLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, base: nn.Module, a: Tensor, b: Tensor, s: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, base: nn.Module | Straight, a: Tensor, b: Tensor, s: Tensor) -> Tensor:
         groups, rows, _ = x.shape
         weight: Any = base.weight
         bias: Any = base.bias
@@ -97,15 +98,28 @@ class Banked(nn.Module):
 class BankedLinear(Banked):
     """For ``nn.Linear``, packed or not."""
 
+    @property
+    def straight(self) -> nn.Module | Straight:
+        """What shows its weight as ``(out, in)``."""
+        return self.base
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.a is None:
             bare: Tensor = self.base(x)
             return bare
         a, b = self.factors()
         out: Tensor = GroupedLinear.apply(  # type: ignore[no-untyped-call]  # torch leaves `apply` without types
-            x.reshape(len(a), -1, x.shape[-1]), self.base, a, b, self.s
+            x.reshape(len(a), -1, x.shape[-1]), self.straight, a, b, self.s
         )
         return out.view(*x.shape[:-1], -1)
+
+
+class BankedConv1D(BankedLinear):
+    """For transformers' ``Conv1D``, GPT-2's linear layer; its weight is read the other way round."""
+
+    @property
+    def straight(self) -> Straight:
+        return Straight(self.base)
 
 
 class BankedConv2d(Banked):
@@ -165,6 +179,8 @@ def banked(module: nn.Module, part: LowRank) -> Banked:
     # Exact types: a subclass may compute something else with its weight, or be asked for it past its `forward`.
     if is_linear(module):
         made, shape = BankedLinear(module), (module.out_features, module.in_features)
+    elif is_transposed(module):
+        made, shape = BankedConv1D(module), (module.weight.shape[1], module.weight.shape[0])
     elif type(module) is nn.Conv2d and module.groups == 1 and module.padding_mode == "zeros":
         made, shape = BankedConv2d(module), (module.out_channels, module.weight[0].numel())
         kernel = tuple(module.kernel_size)

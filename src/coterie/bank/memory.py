@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -115,15 +114,16 @@ def plan_for(
     needs: list[int] = []
     example: Rows = {}
     known: dict[tuple[str, bool], tuple[Backbone, list[Peak]]] = {}
+    scattered = backbone.makes == "texts" and backbone.device == "cpu"
     for way in choices:
         if (kind := (way.quantise, way.checkpointing)) not in known:
             sketch = backbone.sketch(way.checkpointing, way.quantise)
             if sketch is None:
                 return replace(width_for(memory, backbone, layout, batch, num_clients), moments=way.moments)
-            example = example or _example(backbone)
+            example = example or backbone.examples(1)
             known[kind] = sketch, [_sketched(sketch, example, layout, batch, width) for width in (1, 2)]
         sketched, peaks = known[kind]
-        one, two = (phases.training(peak, way.moments) for peak in peaks)
+        one, two = (phases.training(peak, way.moments, scattered) for peak in peaks)
         needs.append(one)
         most = 1 + (memory - one) // (two - one) if memory >= one else 0
         most = min(most, 1) if is_whole(layout) else most
@@ -142,7 +142,8 @@ def plan_for(
             return Plan(width, found, way.checkpointing, way.quantise, way.moments, rows)
     raise UserError(
         f"engine.memory: one client with a batch of {batch} needs {min(needs) / 1e9:.1f} GB and {memory / 1e9:.1f} GB "
-        "are left for it; raise it with --memory, or lower form.fit.batch, backbone.side or method.rank"
+        "are left for it; raise it with --memory, or lower form.fit.batch, method.rank, or backbone.side (of texts "
+        "backbone.context)"
     )
 
 
@@ -230,7 +231,7 @@ def client_bytes(backbone: Backbone, layout: Layout, batch: int) -> int:
         for slot in range(bank.width):
             bank.load(slot, layout.start(slot))
         bank.bind_training()
-        rows = backbone.draw(_example(backbone), bank.width * batch, 0.0, torch.Generator().manual_seed(0))
+        rows = backbone.draw(backbone.examples(1), bank.width * batch, 0.0, torch.Generator().manual_seed(0))
         seen = {p.untyped_storage().data_ptr() for p in backbone.network.parameters()}
         seen.add(bank.work.untyped_storage().data_ptr())
         kept: list[Tensor] = []  # alive until the end, so that no address is seen twice for two tensors
@@ -263,7 +264,7 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
     Raises:
         UserError: if not even one client fits, with the smallest memory that would do.
     """
-    each, sizes = client_bytes(backbone, layout, batch), sizes_of(backbone, _example(backbone))
+    each, sizes = client_bytes(backbone, layout, batch), sizes_of(backbone, backbone.examples(1))
     widths = range(1, (1 if is_whole(layout) else min(WIDEST, num_clients)) + 1)
     fitting = [w for w in widths if predicted_bytes(slots_for(w, batch, sizes), each, layout) <= memory]
     if not fitting:
@@ -279,7 +280,3 @@ def width_for(memory: int, backbone: Backbone, layout: Layout, batch: int, num_c
 def _balanced(most: int, num_clients: int) -> int:
     """The smallest width that needs no more passes than the largest."""
     return math.ceil(num_clients / math.ceil(num_clients / most))
-
-
-def _example(backbone: Backbone) -> Rows:
-    return backbone.prepare(np.zeros((1, backbone.side, backbone.side, 3), np.uint8), [""])

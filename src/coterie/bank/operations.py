@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -33,8 +32,7 @@ def operations_of(backbone: Backbone, layout: Layout) -> Operations:
         backbone: bare.
         layout: of the adapters.
     """
-    example = backbone.prepare(np.zeros((1, backbone.side, backbone.side, 3), np.uint8), [""])
-    rows = backbone.draw(example, 1, 0.0, torch.Generator().manual_seed(0))
+    rows = backbone.draw(backbone.examples(1), 1, 0.0, torch.Generator().manual_seed(0))
     with torch.no_grad(), FlopCounterMode(display=False) as forward:
         backbone.losses(rows)
     bank = Bank(backbone, layout, 1)

@@ -51,7 +51,11 @@ def sizes_of(backbone: Backbone, prepared: Rows | Shaped) -> Sizes:
 
 def _one_of_each(sets: Shaped) -> list[Rows]:
     some = next(rows for rows in sets if count_of(rows))
-    return [{**some, "x0": some["x0"].new_zeros(count_of(some), *rows["x0"].shape[1:])} for rows in sets]
+
+    def of_shape(value: Tensor, like: Tensor) -> Tensor:
+        return value if value.shape[1:] == like.shape[1:] else value.new_zeros(len(value), *like.shape[1:])
+
+    return [{name: of_shape(value, rows[name]) for name, value in some.items()} for rows in sets]
 
 
 def slots_for(width: int, batch: int, sizes: Sizes | None) -> int:

@@ -16,7 +16,7 @@ from coterie.core.errors import Halted, Interrupted, UserError, nearest
 
 app = typer.Typer(
     name="coterie",
-    help="Many people teach one frozen picture model together, and each keeps a style of their own.",
+    help="Many people teach one frozen picture or language model together, and each keeps a style of their own.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -272,23 +272,45 @@ def adapters(run: RunArgument, format: Format = "table") -> None:
 @app.command()
 def generate(
     run: RunArgument,
-    prompt: Annotated[str, typer.Option(help="What to draw.")],
-    client: Annotated[str | None, typer.Option(help="Draw with what this person keeps.")] = None,
+    prompt: Annotated[str, typer.Option(help="What to draw, or how a text begins.")],
+    client: Annotated[str | None, typer.Option(help="Draw or write with what this person keeps.")] = None,
     cluster: Annotated[str | None, typer.Option(help="Draw with an adapter of the server, like cluster-0.")] = None,
     mix: Annotated[str | None, typer.Option(help="Draw with a mix, like cluster-0=0.6,cluster-2=0.4.")] = None,
     way: Annotated[str, typer.Option(help="How a mix draws: merge, composite, switch or schedule.")] = "merge",
     bare: Annotated[bool, typer.Option("--bare", help="Draw with the bare backbone.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the first picture; the next ones count up.", min=0)] = 0,
-    n: Annotated[int, typer.Option("-n", help="How many pictures.", min=1, max=256)] = 8,
-    steps: Annotated[int, typer.Option(help="Denoising steps.", min=1, max=1000)] = 24,
-    guidance: Annotated[float, typer.Option(help="How strictly to follow the prompt.", min=1)] = 3.0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first picture or text; the next ones count up.", min=0)] = 0,
+    n: Annotated[
+        int | None, typer.Option("-n", help="How many; otherwise 8 pictures or 1 text.", min=1, max=256)
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Denoising steps of a picture.", min=1, max=1000)] = 24,
+    guidance: Annotated[float, typer.Option(help="How strictly a picture follows the prompt.", min=1)] = 3.0,
+    tokens: Annotated[int | None, typer.Option(help="Of a text, at most; otherwise the run's texts.tokens.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of a text: 0 takes the likeliest token; otherwise the run's.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", help="Share of the likeliest tokens drawn from; otherwise the run's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; texts are written there too.")] = None,
     note_prompt: Annotated[bool, typer.Option(help="Write the prompt into the pictures.")] = False,
 ) -> None:
-    """Draw pictures with adapters of a run; without a choice, with those that the prompt picks, and say which."""
-    from coterie.runs.generate import Wanted, draw, way_named
+    """Draw or write with adapters of a run; without a choice, with those that the prompt picks, and say which.
 
-    wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way), note_prompt, bare)
+    Pictures become files. A text appears word by word; the same seed gives the same text.
+    """
+    from coterie.runs.generate import Wanted, draw, makes_texts, way_named
+
+    written = makes_texts(run)
+    many = n or (1 if written else 8)
+    wanted = Wanted(prompt, client, cluster, mix, seed, many, steps, guidance, way_named(way), note_prompt, bare)
+    if written:
+        from coterie.cli.telling import tell_texts
+
+        tell_texts(run, wanted, {"tokens": tokens, "temperature": temperature, "top_p": top_p}, out)
+        return
+    for key, value in (("--tokens", tokens), ("--temperature", temperature), ("--top-p", top_p)):
+        if value is not None:
+            raise UserError(f"{key}: is for texts, and the backbone of {run} makes pictures; leave it out")
     sheet, chosen = draw(run, wanted, out)
     if chosen:
         typer.echo(chosen, err=True)
@@ -404,14 +426,31 @@ def report(run: RunArgument) -> None:
 @app.command()
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for weights, curve and grid; one with a state is continued.")],
-    drawings: Annotated[list[Path], typer.Option(help="Parquet file of drawings; may be repeated.")],
+    drawings: Annotated[
+        list[Path] | None, typer.Option(help="Parquet file of drawings, for doodle; may be repeated.")
+    ] = None,
+    books: Annotated[
+        list[Path] | None, typer.Option(help="Parquet file of books, for a language model; may be repeated.")
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Author who is not read; may be repeated; otherwise six of them.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Budget: tokens of books seen.", min=1)] = 9_500_000,
     pictures: Annotated[int, typer.Option(help="Budget: pictures seen.", min=1)] = 640_000,
     processes: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     loaders: Annotated[int, typer.Option(help="Helper processes that draw pictures.", min=0)] = 0,
     seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
 ) -> None:
-    """Train the embedded backbone from public drawings."""
+    """Train an embedded backbone from public drawings, or a small language model from books in the public domain."""
+    if bool(drawings) == bool(books):
+        raise UserError("wanted either --drawings FILE or --books FILE")
+    if books:
+        from coterie.cli.reading import pretrain_on_books
+
+        pretrain_on_books(out, books, tokens, device, seed, leave_out)
+        return
+    assert drawings is not None
     from coterie.cli.progress import pretraining_listener
     from coterie.pretraining.train import Pretraining, seen_before
     from coterie.pretraining.train import pretrain as train
@@ -476,6 +515,8 @@ def data_check(
     if 0 < side < 8:
         raise UserError(f"--side {side}: nothing can be seen in so few pixels; wanted at least 8")
     table = looked_at(what, side, options, sets or (), buckets)
+    if sheet is not None and table.is_documents:
+        raise UserError("--sheet: draws pictures, and these are documents; leave it out")
     if sheet is not None:
         from coterie.data.sheet import sheet as drawn
         from coterie.engines.disk import write_bytes

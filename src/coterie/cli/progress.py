@@ -58,7 +58,7 @@ class PlainLines:
 
     def __init__(self) -> None:
         self.began = time.monotonic()
-        print("0:00  loading the model and the pictures", flush=True)
+        print("0:00  loading the model and the data", flush=True)
 
     def tell(self, event: str, **fields: Any) -> None:
         line = sentence(event, fields)
@@ -189,7 +189,8 @@ def people_sentence(fields: dict[str, Any]) -> str:
     """How many pictures there are, and which of them or of their owners will be missing somewhere."""
     count, who = fields["clients"], fields["who"]
     who = {"folders": "folder", "people": "person"}.get(who, who) if count == 1 else who
-    said = f"{count} {who}, {fields['train']} pictures to learn from, {fields['held_out']} held out"
+    what = fields.get("what", "pictures")
+    said = f"{count} {who}, {fields['train']} {what} to learn from, {fields['held_out']} held out"
     if fields["skipped"]:
         some = "; ".join(f"{name}: {reason}" for name, reason in fields["skipped"][:MOST_NAMED])
         more = len(fields["skipped"]) - MOST_NAMED
@@ -197,7 +198,7 @@ def people_sentence(fields: dict[str, Any]) -> str:
     if fields["unscored"]:
         some = ", ".join(fields["unscored"][:MOST_NAMED])
         more = len(fields["unscored"]) - MOST_NAMED
-        said += f"; not scored, as no picture is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
+        said += f"; not scored, as no {what[:-1]} is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
     return "".join([said, *(f"\n      hint: {hint}" for hint in fields["hints"])])
 
 
@@ -223,13 +224,13 @@ class PretrainingListener(Protocol):
 
 
 @contextlib.contextmanager
-def pretraining_listener(pictures: int) -> Iterator[PretrainingListener]:
-    """The listener of ``coterie pretrain`` for this terminal; ``pictures`` is the budget."""
+def pretraining_listener(budget: int, what: str = "pictures") -> Iterator[PretrainingListener]:
+    """The listener of ``coterie pretrain`` for this terminal, for a budget of pictures or of something else."""
     if sys.stderr.isatty():
-        with LivePretraining(pictures) as live:
+        with LivePretraining(budget, what) as live:
             yield live
     else:
-        yield PlainPretraining(pictures)
+        yield PlainPretraining(budget, what)
 
 
 class Pace:
@@ -247,14 +248,14 @@ class Pace:
 class PlainPretraining:
     """Prints a line for each evaluation, with the time left."""
 
-    def __init__(self, pictures: int) -> None:
-        self.pictures, self.pace = pictures, Pace()
+    def __init__(self, budget: int, what: str = "pictures") -> None:
+        self.budget, self.what, self.pace = budget, what, Pace()
 
     def tell(self, point: dict[str, Any]) -> None:
-        rate = self.pace(point["pictures"])
-        left = _clock((self.pictures - point["pictures"]) / max(rate, 1e-9))
+        rate = self.pace(point[self.what])
+        left = _clock((self.budget - point[self.what]) / max(rate, 1e-9))
         print(
-            f"{point['pictures']:>9,} of {self.pictures:,} pictures  train {point['train']:.4f}  "
+            f"{point[self.what]:>9,} of {self.budget:,} {self.what}  train {point['train']:.4f}  "
             f"held out {point['held_out']:.4f}  {rate:.0f}/s  {left} left",
             flush=True,
         )
@@ -266,12 +267,12 @@ class PlainPretraining:
 class LivePretraining:
     """One line with pictures seen, loss, pictures a second and the time left."""
 
-    def __init__(self, pictures: int) -> None:
+    def __init__(self, budget: int, what: str = "pictures") -> None:
         from rich.console import Console
 
-        self.pictures, self.pace = pictures, Pace()
+        self.budget, self.what, self.pace = budget, what, Pace()
         self.bar = live_bar(Console(stderr=True))
-        self.task = self.bar.add_task(f"of {pictures:,} pictures", total=None, detail="getting ready")
+        self.task = self.bar.add_task(f"of {budget:,} {what}", total=None, detail="getting ready")
 
     def __enter__(self) -> LivePretraining:
         self.bar.start()
@@ -285,10 +286,11 @@ class LivePretraining:
 
     def progress(self, seen: int, loss: float) -> None:
         if self.pace.first is None:  # from here on the bar counts; the time left is of what is left
-            self.bar.reset(self.task, total=self.pictures, completed=seen)
+            self.bar.reset(self.task, total=self.budget, completed=seen)
         rate = self.pace(seen)
         detail = f"loss {loss:.3f}  {rate:.0f}/s" if rate else "first step"
-        self.bar.update(self.task, completed=seen, description=f"{seen:,} of {self.pictures:,} pictures", detail=detail)
+        words = f"{seen:,} of {self.budget:,} {self.what}"
+        self.bar.update(self.task, completed=seen, description=words, detail=detail)
 
 
 def _clock(seconds: float) -> str:

@@ -50,8 +50,9 @@ def print_check(checked: Checked, format: str) -> None:
     if _is_json(format):
         print(json.dumps(asdict(checked), indent=1, default=str))
         return
-    print(f"pictures           {checked.num_pictures}")
-    print("words of a caption {0} to {2}, {1} in the middle".format(*checked.caption_words))
+    one = "document" if checked.what == "documents" else "caption"
+    print(f"{checked.what:<18} {checked.num_pictures}")
+    print(f"words of a {one} " + "{0} to {2}, {1} in the middle".format(*checked.caption_words))
     if len(checked.per_size) > 1:
         print("per size           " + ", ".join(f"{size}: {n}" for size, n in checked.per_size.items()))
     if checked.per_split:
@@ -62,9 +63,10 @@ def print_check(checked: Checked, format: str) -> None:
         rows: list[dict[str, Any]] = []
         for name, n in checked.per_client.items():
             parts = {"to learn from": n - held[name], "held out": held[name]} if held else {}
-            rows.append({"client": name or "none", "pictures": n, **parts})
+            rows.append({"client": name or "none", checked.what: n, **parts})
         print_rows(rows, "table", "")
-    _print_some("captions that several share", [f"{n} x {caption}" for caption, n in checked.repeated_captions])
+    told = [f"{n} x {' '.join(text.split())[:100]}" for text, n in checked.repeated_captions]
+    _print_some(f"{one}s that several share", told)
     _print_some("near-duplicates", [f"{p.names[0]} ~ {p.names[1]} ({p.distance:.3f})" for p in checked.near_duplicates])
     _print_some("skipped", [f"{skipped.name}: {skipped.reason}" for skipped in checked.skipped])
     for hint in checked.hints:

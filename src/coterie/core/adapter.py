@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ class LowRank:
         rank: of the factors.
         scale: what the product is multiplied with, ``alpha / rank``.
         kernel: height and width of a convolution's kernel; empty for a linear layer.
+        transposed: whether the layer keeps its weight as ``(columns, out)``, as GPT-2 does. The factors are the same,
+            so layouts that differ in it alone are equal.
     """
 
     name: str
@@ -40,6 +42,7 @@ class LowRank:
     rank: int
     scale: float = 1.0
     kernel: tuple[int, ...] = ()
+    transposed: bool = field(default=False, compare=False)
 
     @property
     def size(self) -> int:
@@ -87,11 +90,17 @@ class Layout:
     @functools.cached_property
     def digest(self) -> str:
         """Twelve hexadecimal digits that name this layout."""
-        return hashlib.sha256(json.dumps(self.as_plain()).encode()).hexdigest()[:12]
+        plain = self.as_plain()
+        for part in plain["parts"]:
+            part.pop("transposed", None)  # equal layouts have one name
+        return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:12]
 
     def as_plain(self) -> dict[str, Any]:
         """Plain values, for a header or a file."""
         parts = [{"kind": type(part).__name__, **asdict(part)} for part in self.parts]
+        for part in parts:
+            if not part.get("transposed"):
+                part.pop("transposed", None)
         return {"backbone": self.backbone, "parts": parts}
 
     @classmethod

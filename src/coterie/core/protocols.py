@@ -53,7 +53,10 @@ class Site(Protocol):
         ...
 
     async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:
-        """Held-out losses on one of the site's test sets, ``(examples, levels)``; None is the bare backbone."""
+        """Held-out losses on one of the site's test sets, ``(examples, levels)``; None is the bare backbone.
+
+        What an example is, the backbone says: a picture, or so many tokens of text, which know one level.
+        """
         ...
 
     async def score(self, adapters: Sequence[Adapter], levels: int) -> Tensor:
@@ -65,6 +68,10 @@ class Site(Protocol):
 
     async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
         """One picture a prompt, ``(n, side, side, 3)``; the same seed starts each prompt the same way every time."""
+        ...
+
+    async def write(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> Sequence[str]:
+        """How each prompt goes on, where the backbone makes texts; the same seed writes the same every time."""
         ...
 
     def keep(self, name: str, adapter: Adapter) -> None:
@@ -79,6 +86,10 @@ class Site(Protocol):
         """Writes pictures into the site's folder, and beside them what they show if that is given."""
         ...
 
+    def keep_texts(self, name: str, texts: Sequence[tuple[str, str]]) -> None:
+        """Writes texts into the site's folder, each with the prompt that it goes on from."""
+        ...
+
     @property
     def prompts(self) -> Sequence[str]:
         """What this client's pictures are drawn of, where it is not what everybody draws."""
@@ -90,8 +101,17 @@ class Site(Protocol):
         ...
 
     @property
+    def train_captions(self) -> Sequence[str]:
+        """What training pictures show, or the training documents."""
+        ...
+
+    @property
     def tests(self) -> Collection[str]:
-        """Names of the sets of pictures that this client can be scored on."""
+        """Names of the sets of examples that this client can be scored on."""
+        ...
+
+    def units(self, test: str) -> Mapping[str, int]:
+        """How many ``tokens``, ``words`` and ``characters`` a test set holds; empty where examples are pictures."""
         ...
 
     @property

@@ -49,7 +49,8 @@ class Checked:
         skipped: rows that could not be used, with reasons.
         near_duplicates: closest first; across the split where there is one, else among all rows.
         hints: what may be done about it, a sentence each.
-        per_size: usable rows by ``WIDTH x HEIGHT`` that they are cut to, most pictures first.
+        per_size: usable rows by ``WIDTH x HEIGHT`` that they are cut to, most pictures first; empty of documents.
+        what: the rows are: ``pictures`` or ``documents``. Of documents the captions are the documents.
     """
 
     num_pictures: int
@@ -62,6 +63,7 @@ class Checked:
     near_duplicates: tuple[Pair, ...]
     hints: tuple[str, ...] = ()
     per_size: Mapping[str, int] = field(default_factory=dict)
+    what: str = "pictures"
 
 
 def check(table: Table, near: float = NEAR) -> Checked:
@@ -85,10 +87,20 @@ def check(table: Table, near: float = NEAR) -> Checked:
         (words[0], words[len(words) // 2], words[-1]),
         tuple(repeated),
         table.skipped,
-        tuple(_near(table, split, near)),
+        () if table.is_documents else tuple(_near(table, split, near)),
         tuple(_hints(table)),
-        {f"{w} x {h}": len(rows) for (h, w), rows in sorted(table.by_size.items(), key=lambda size: -len(size[1]))},
+        {
+            f"{w} x {h}": len(rows)
+            for (h, w), rows in sorted(table.by_size.items(), key=lambda size: -len(size[1]))
+            if h
+        },
+        "documents" if table.is_documents else "pictures",
     )
+
+
+def _per_size(table: Table) -> dict[str, int]:
+    found = sorted(table.by_size.items(), key=lambda size: -len(size[1]))
+    return {f"{width} x {height}": len(rows) for (height, width), rows in found if height}
 
 
 def clients_of(table: Table) -> dict[str, list[int]]:

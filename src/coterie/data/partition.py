@@ -81,8 +81,8 @@ def hold_out(table: Table, indices: Sequence[int], share: float, seed: int) -> t
     """Parts a client's rows into training and held-out ones.
 
     A column ``split`` decides where there is one (``train`` against ``test``, ``validation`` or ``held-out``). Else
-    whole groups are drawn until ``share`` is reached: rows with the same caption or the same ``subject`` are one group
-    and stay together, so that nothing held out has been seen under another number.
+    whole groups are drawn until ``share`` is reached: rows with the same caption, the same ``subject`` or of the same
+    ``document`` are one group and stay together, so that nothing held out has been seen under another number.
 
     Args:
         table: the rows.
@@ -137,7 +137,7 @@ def _groups(table: Table, rows: Sequence[int]) -> list[list[int]]:
             i = parent[i]
         return i
 
-    for values in (table.captions, table.columns.get("subject")):
+    for values in (table.captions, table.columns.get("subject"), table.columns.get("document")):
         first: dict[str, int] = {}
         for i in rows:
             if values is not None and values[i]:
@@ -161,7 +161,9 @@ def _simplex(rng: np.random.Generator, alpha: float, size: int) -> NDArray[np.fl
 def _values(table: Table, column: str) -> tuple[str, ...]:
     if column not in table.columns:
         hint = nearest(column, table.columns) if table.columns else "; there are no columns"
-        raise UserError(f"column: the pictures have no column {column!r}{hint}")
+        raise UserError(
+            f"column: the {'documents' if table.is_documents else 'pictures'} have no column {column!r}{hint}"
+        )
     return table.columns[column]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from coterie.core.errors import UserError, nearest
 from coterie.data.table import Skipped, Table, collected, distinct, join
+from coterie.data.texts import opening
 
 VALIDATION = 4
 MOST_PROMPTS = 8
@@ -35,8 +36,13 @@ class ClientData:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """A few captions of its own: of held-out pictures, or where there are none of those that it learns from."""
+        """A few captions of its own: of held-out pictures, or where there are none of those that it learns from.
+
+        Of documents their first words.
+        """
         captions = self.held_out.captions or self.train.captions
+        if self.train.is_documents:
+            captions = tuple(opening(text) for text in captions[:MOST_PROMPTS])
         return tuple(dict.fromkeys(captions))[:MOST_PROMPTS]
 
 
@@ -100,7 +106,8 @@ def validation(population: Population) -> Population:
     """
     clients = {}
     for name, data in population.clients.items():
-        subjects = data.train.columns.get("subject", data.train.captions)
+        columns = data.train.columns
+        subjects = columns.get("subject") or columns.get("document") or data.train.captions
         aside = [i for i, subject in enumerate(subjects) if _drawn(subject)]
         rest = [i for i, subject in enumerate(subjects) if not _drawn(subject)]
         if not aside or not rest:

@@ -1,8 +1,8 @@
-"""The shelf of sources: where captioned pictures come from."""
+"""The shelf of sources: where captioned pictures and documents come from."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from coterie.core.shelf import Shelf
 from coterie.data.buckets import Cut
@@ -13,8 +13,16 @@ class Source(Protocol):
     """Settings of a source, which can read it."""
 
     def read(self, cut: Cut) -> Table:
-        """All pictures as squares of a side or cut to buckets, with captions and text columns."""
+        """All pictures as squares of a side or cut to buckets, with captions and text columns.
+
+        Documents know no cut. Their source says ``holds = "texts"`` in its class; one that says nothing holds pictures.
+        """
         ...
+
+
+def holds(source: Any) -> str:
+    """What a source has: ``pictures`` or ``texts``."""
+    return str(getattr(source, "holds", "pictures"))
 
 
 SOURCES: Shelf[Source] = Shelf("coterie.data.sources", "source", "studio")

@@ -1,4 +1,8 @@
-"""Captioned pictures in memory, row by row, with the text columns that say whose and what they are."""
+"""Captioned pictures or documents in memory, row by row, with the text columns that say whose and what they are.
+
+A row always has words. In a table of pictures they say what the picture shows; in a table of documents they are all
+there is, and the pictures have no pixel.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,10 @@ Pictures = NDArray[Any]
 """Pictures of one shape, ``(n, height, width, 3)``, or an array ``(n,)`` of pictures that each have their own."""
 
 
+BLANK = (0, 0, 3)
+"""The shape of a document's picture."""
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A row that could not be used, by the name a person can find it by, and why."""
@@ -26,11 +34,12 @@ class Skipped:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Pictures with their captions, in the order of their source.
+    """Pictures with their captions, or documents, in the order of their source.
 
     Attributes:
-        pixels: 0 to 255, red green blue: ``(n, side, side, 3)``, or ``(n,)`` pictures where they were not cut square.
-        captions: one for each picture, never empty.
+        pixels: 0 to 255, red green blue: ``(n, side, side, 3)``, or ``(n,)`` pictures where they were not cut square;
+            of documents ``(n, 0, 0, 3)``.
+        captions: one for each picture, or the documents; never empty.
         columns: further text by name, one value for each picture; an absent value is the empty string.
         skipped: rows of the source that are not in this table.
     """
@@ -50,6 +59,11 @@ class Table:
         return len(self.captions)
 
     @property
+    def is_documents(self) -> bool:
+        """Whether the words of a row are the example itself."""
+        return self.pixels.shape[1:] == BLANK
+
+    @property
     def by_size(self) -> dict[Size, list[int]]:
         """Rows by height and width of their pictures, in order of rows."""
         rows: dict[Size, list[int]] = {}
@@ -65,6 +79,11 @@ class Table:
             tuple(self.captions[i] for i in rows),
             {name: tuple(values[i] for i in rows) for name, values in self.columns.items()},
         )
+
+
+def documents(texts: Sequence[str], columns: Mapping[str, tuple[str, ...]], skipped: tuple[Skipped, ...] = ()) -> Table:
+    """A table of documents; the column ``document`` names the whole that a row is a piece of, where there is one."""
+    return Table(np.zeros((len(texts), *BLANK), np.uint8), tuple(texts), columns, skipped)
 
 
 def join(tables: Iterable[Table]) -> Table:

@@ -43,9 +43,11 @@ class Belongings:
         train: prepared training examples; with buckets those of each.
         tests: held-out rows by name of the test set: ``own``, and ``style`` where a simulation knows it.
         levels: noise levels of a test set's rows.
+        units: how much text each test set holds, see ``coterie.evals.perplexity``; nothing of pictures.
         wishes: the client's wish in words, by kind; the one that counts is under the empty name.
         rewishes: from which round on which kind counts instead, in order of rounds.
         pixels: training pictures, for what is looked at and compared at the site.
+        captions: of the training pictures; or the training documents.
         held_out: held-out pictures and captions.
         before: words that this client puts before every caption.
         prompts: what its pictures are drawn of; empty is what everybody draws.
@@ -59,11 +61,13 @@ class Belongings:
     levels: int
     wishes: Mapping[str, str]
     pixels: Pictures
+    captions: tuple[str, ...]
     held_out: tuple[Pictures, tuple[str, ...]]
     before: str = ""
     prompts: tuple[str, ...] = ()
     rewishes: tuple[tuple[int, str], ...] = ()
     device: Device = Device()
+    units: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def num_examples(self) -> int:
@@ -99,6 +103,11 @@ class SiteHost:
 
     belongings: Belongings
     house: House
+
+    @property
+    def rank(self) -> int | None:
+        """Largest that it trains, where its machine says one."""
+        return self.belongings.device.rank or None
 
     async def handle(self, request: bytes) -> bytes:
         """Runs the half that a request names, and packs what it returns.
@@ -199,12 +208,16 @@ class OpenSite:
         return buried
 
     async def sample(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> NDArray[np.uint8]:
-        mix = () if adapter is None else ((adapter, 1.0),)
-        told = [self.host.belongings.before + prompt for prompt in prompts]
-        pictures: NDArray[np.uint8] = await Work(
-            "sample", self.client, [(p, mix, seed + i) for i, p in enumerate(told)]
-        )
+        pictures: NDArray[np.uint8] = await Work("sample", self.client, self._requests(prompts, adapter, seed))
         return pictures
+
+    async def write(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> Sequence[str]:
+        texts: Sequence[str] = await Work("sample", self.client, self._requests(prompts, adapter, seed))
+        return texts
+
+    def _requests(self, prompts: Sequence[str], adapter: Adapter | None, seed: int) -> list[tuple[str, Any, int]]:
+        mix = () if adapter is None else ((adapter, 1.0),)
+        return [(self.host.belongings.before + prompt, mix, seed + i) for i, prompt in enumerate(prompts)]
 
     def keep(self, name: str, adapter: Adapter) -> None:
         for file, data in peft_files(adapter).items():
@@ -220,6 +233,17 @@ class OpenSite:
             write_bytes(folder / f"{i:02d}.png", png_bytes(picture))
         if captions:
             write_bytes(folder / "captions.json", json.dumps(list(captions)).encode())
+
+    def keep_texts(self, name: str, texts: Sequence[tuple[str, str]]) -> None:
+        plain = [{"prompt": prompt, "text": text} for prompt, text in texts]
+        write_bytes(self.folder / "texts" / f"{name}.json", json.dumps(plain, indent=1).encode())
+
+    def units(self, test: str) -> Mapping[str, int]:
+        return self.host.belongings.units.get(test, {})
+
+    @property
+    def train_captions(self) -> Sequence[str]:
+        return self.host.belongings.captions
 
     @property
     def prompts(self) -> Sequence[str]:

@@ -138,11 +138,12 @@ class Workers:
             return [answers.get(w.client, ClientFailed(f"there is no client called {w.client!r}")) for w in works]
         if kind == "fit":
             return [self._trained(*work.payload) for work in works]
-        # The server's pictures: the requests are shared out evenly, each worker's in order.
+        # The server's pictures or texts: the requests are shared out evenly, each worker's in order.
         flat = [request for w in works for request in w.payload]
-        drawn = self._exchange({"sample": flat})
-        pictures = np.stack([drawn[str(i)] for i in range(len(flat))])
-        return np.split(pictures, np.cumsum([len(w.payload) for w in works])[:-1])
+        answers = self._exchange({"sample": flat})
+        made = iter([answers[str(i)] for i in range(len(flat))])
+        own = [[next(made) for _ in w.payload] for w in works]
+        return [some if isinstance(some[0], str) else np.stack(some) for some in own]
 
     def _trained(self, start: Adapter, fit: Fit, rows: Any, seed: int) -> Fitted | Exception:
         """The server's own training, in the first worker: this process holds no backbone."""
@@ -245,8 +246,9 @@ def _work(pipe: Connection, staff: Staff, number: int) -> None:
 async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
     if "sample" in job:
         requests = [(p, tuple((a, w) for a, w in mix), seed) for p, mix, seed in job["sample"].values()]
-        pictures = await Work("sample", "server", requests)
-        return {key: torch.from_numpy(picture.copy()) for key, picture in zip(job["sample"], pictures, strict=True)}
+        made = await Work("sample", "server", requests)
+        sent = [one if isinstance(one, str) else torch.from_numpy(one.copy()) for one in made]
+        return dict(zip(job["sample"], sent, strict=True))
     if "fit" in job:
         asked = job["fit"]["job"]
         rows = tuple(asked["rows"]) if isinstance(asked["rows"], list) else asked["rows"]
@@ -271,6 +273,8 @@ async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, Tensor):
         return value.numpy()
     if "failed" in value:

@@ -13,6 +13,7 @@ from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
+from coterie.bank.write import Asked, Writing, write
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.room import with_room
@@ -36,6 +37,7 @@ class Workshop:
         bank: the one bank of this process.
         steps: denoising steps of a picture.
         guidance: scale of classifier-free guidance.
+        writing: how the next token of a text is chosen.
         progress: called with a kind of work, steps done and steps in all.
         tell: called with an event and its fields.
     """
@@ -45,10 +47,12 @@ class Workshop:
         bank: Bank,
         steps: int = 16,
         guidance: float = 3.0,
+        writing: Writing | None = None,
         progress: Progress = lambda kind, done, total: None,
         tell: Callable[..., None] = lambda event, **fields: None,
     ) -> None:
         self.bank, self.steps, self.guidance, self.progress, self.tell = bank, steps, guidance, progress, tell
+        self.writing = writing or Writing()
 
     def do(self, kind: str, works: Sequence[Work]) -> Sequence[Any]:
         """Answers in the order of ``works``; an exception as an answer harms only its own half."""
@@ -104,12 +108,19 @@ class Workshop:
         return found, float((signal / strength) ** 2)
 
     def _sample(self, works: Sequence[Work]) -> Sequence[Any]:
+        if self.bank.backbone.makes == "texts":
+            return self._written(works)
         asked = [
             Request(prompt, mix, seed, self.steps, self.guidance) for w in works for prompt, mix, seed in w.payload
         ]
         pictures = sample(self.bank, asked, progress=functools.partial(self.progress, "sample"))
         cuts = np.cumsum([len(w.payload) for w in works])[:-1]
         return np.split(pictures, cuts)
+
+    def _written(self, works: Sequence[Work]) -> Sequence[Any]:
+        asked = [Asked(prompt, mix, seed) for w in works for prompt, mix, seed in w.payload]
+        texts = iter(write(self.bank, asked, self.writing, progress=functools.partial(self.progress, "sample")))
+        return [[next(texts) for _ in w.payload] for w in works]
 
     def _describe(self, works: Sequence[Work]) -> Sequence[Any]:
         vectors = wish_vectors(self.bank.backbone.pooled([work.payload for work in works]), self._public)

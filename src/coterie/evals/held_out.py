@@ -1,7 +1,8 @@
 """Held-out loss with fixed noise and noise levels: what is comparable between arms (``algorithms`` 17.2).
 
 Every picture is scored at the same levels with the same noise for every adapter, so differences between adapters are
-paired. A client sends means by level, never a picture.
+paired. Of texts the loss is nats by token, see ``coterie.evals.perplexity``. A client sends means by level, never an
+example.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class HeldOut:
             if adapter is not None:
                 scores[name] = await _scored(site, adapter, tests)
         return scores
+
+    async def client_units(self, site: Site, _: None) -> Mapping[str, Any]:
+        """How much text each test set holds."""
+        return {test: dict(site.units(test)) for test in sorted(site.tests)}
 
 
 async def _scored(site: Site, adapter: Adapter | None, tests: Sequence[str]) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import OtherModel, UserError
+from coterie.models.conv1d import is_transposed
 from coterie.models.packed import is_linear
 from coterie.models.safetensors_files import CONVERT, one_line, read_tensors
 from coterie.models.shelves import LAYOUTS, Keys
@@ -32,11 +33,15 @@ HARMLESS = ("format", "backbone", "adapter", "order", "lora_adapter_metadata")
 
 @dataclass(frozen=True)
 class Shape:
-    """A layer that can be adapted: rows and columns of its weight, and its kernel if it is a convolution."""
+    """A layer that can be adapted: rows and columns of its weight, its kernel if it is a convolution.
+
+    ``transposed`` where the weight lies the other way round, as in GPT-2.
+    """
 
     out: int
     columns: int
     kernel: tuple[int, ...] = ()
+    transposed: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def adaptable(network: nn.Module) -> dict[str, Shape]:
     for name, module in network.named_modules():
         if is_linear(module):
             found[name] = Shape(module.out_features, module.in_features)
+        elif is_transposed(module):
+            found[name] = Shape(module.weight.shape[1], module.weight.shape[0], transposed=True)
         elif type(module) is nn.Conv2d and module.groups == 1:
             found[name] = Shape(module.out_channels, module.weight[0].numel(), tuple(module.kernel_size))
     return found
@@ -214,9 +221,9 @@ def _opened(path: Path) -> tuple[dict[str, Any], Path]:
             raise ValueError("not a table")
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{beside}: cannot be read: {one_line(str(error))}") from error
-    for unsupported in ("use_dora", "fan_in_fan_out"):
-        if config.get(unsupported):
-            raise UserError(f"{beside}: {unsupported} is set; only plain low-rank adapters can be read")
+    # ``fan_in_fan_out`` says how a layer keeps its weight, nothing of the factors: PEFT has them one way round always
+    if config.get("use_dora"):
+        raise UserError(f"{beside}: use_dora is set; only plain low-rank adapters can be read")
     return config, path
 
 
@@ -300,7 +307,7 @@ def _factors(
     scale = alpha / rank**0.5 if config.get("use_rslora") and not keys.alpha else alpha / rank
     if not math.isfinite(scale) or abs(scale) > LARGEST_SCALE or scale == 0:
         raise UserError(f"{path}: {keys.alpha or name}: an alpha of {alpha:g} makes it no adapter at all")
-    part = LowRank(name, shape.out, shape.columns, rank, scale, shape.kernel)
+    part = LowRank(name, shape.out, shape.columns, rank, scale, shape.kernel, shape.transposed)
     return part, (b.reshape(shape.out, rank), a.reshape(rank, -1))
 
 

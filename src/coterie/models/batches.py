@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models.backbone import Rows
 from coterie.models.buried import levels_between
 from coterie.models.noise import Noise
+
+CAPTIONS = ("cat", "house", "apple", "car")
+
+
+def made_up(count: int, side: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Pictures of nothing, with captions: always the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    return pixels, [CAPTIONS[i % len(CAPTIONS)] for i in range(count)]
 
 
 def drawn(

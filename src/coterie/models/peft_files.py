@@ -48,6 +48,8 @@ def peft_files(adapter: Adapter) -> dict[str, bytes]:
         "r": rank, "lora_alpha": alpha, "lora_dropout": 0.0, "bias": "none", "target_modules": sorted(ranks),
         "rank_pattern": {name: r for name, r in ranks.items() if r != rank},
         "alpha_pattern": {name: v for name, v in alphas.items() if v != alpha},
+        # PEFT asks this of all layers at once, and corrects itself with a warning where one is otherwise
+        "fan_in_fan_out": all(isinstance(p, LowRank) and p.transposed for p in adapter.layout.parts),
     }  # fmt: skip
     meta = {
         "format": "pt",
@@ -115,5 +117,5 @@ def _part(path: Path, name: str, tensors: Mapping[str, Tensor], config: Any) -> 
             raise ValueError
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         raise UserError(f"{path.parent / 'adapter_config.json'}: {one_line(name)} has no lora_alpha") from None
-    part = LowRank(name, b.shape[0], a[0].numel(), rank, scale, tuple(a.shape[2:]))
+    part = LowRank(name, b.shape[0], a[0].numel(), rank, scale, tuple(a.shape[2:]), bool(config.get("fan_in_fan_out")))
     return part, (b.reshape(b.shape[0], rank), a.reshape(rank, -1))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
 from coterie.core.shelf import Shelf
-from coterie.models.backbone import Backbone, Rows
+from coterie.models.backbone import Backbone, Makes, Rows
 
 
 class BackboneSettings(Protocol):
@@ -21,10 +21,17 @@ class BackboneSettings(Protocol):
     """
 
     embedded: ClassVar[bool]
+    # makes: ClassVar[Makes], where that is not pictures; see ``makes``
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Backbone:
         """The frozen model; an embedded one pads or cuts captions to ``tokens``, others as their pipelines do."""
         ...
+
+
+def makes(settings: BackboneSettings) -> Makes:
+    """What a backbone of some settings makes; those that say nothing make pictures."""
+    found: Makes = getattr(settings, "makes", "pictures")
+    return found
 
 
 class Method(Protocol):

@@ -51,5 +51,5 @@ def layout_of(
         raise UserError(
             f"method.targets: {targets!r} is in no layer's name{nearest(targets, sets)}; layers are: {some}"
         )
-    parts = (LowRank(n, s.out, s.columns, rank, alpha / rank, s.kernel) for n, s in chosen.items())
+    parts = (LowRank(n, s.out, s.columns, rank, alpha / rank, s.kernel, s.transposed) for n, s in chosen.items())
     return Layout(backbone, tuple(parts))

@@ -24,19 +24,19 @@ text{font:14px system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-s
 """
 
 
-def draw_curve(points: Path, out: Path) -> None:
+def draw_curve(points: Path, out: Path, seen: str = "pictures") -> None:
     """Draws a ``curve.jsonl`` into an SVG file, at once."""
     read = [json.loads(line) for line in points.read_text().splitlines()]
     part = out.with_name(out.name + ".part")
-    part.write_text(curve_svg([(point["pictures"], point["held_out"]) for point in read]))
+    part.write_text(curve_svg([(point[seen], point["held_out"]) for point in read], seen))
     os.replace(part, out)
 
 
-def curve_svg(points: list[tuple[int, float]]) -> str:
-    """The drawing of pairs of pictures seen and held-out loss.
+def curve_svg(points: list[tuple[int, float]], what: str = "pictures") -> str:
+    """The drawing of pairs of pictures (or whatever was) seen and held-out loss.
 
-    Both axes are linear. Pictures begin at zero; the loss begins below its lowest point, not at zero, which it cannot
-    reach.
+    Both axes are linear. What was seen begins at zero; the loss begins below its lowest point, not at zero, which it
+    cannot reach.
     """
     seen, losses = [p for p, _ in points], [loss for _, loss in points]
     across = ticks(0, max(seen), 6)
@@ -48,12 +48,12 @@ def curve_svg(points: list[tuple[int, float]]) -> str:
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - down[0]) / (down[-1] - down[0])
 
-    unit, word = (1000, "thousand pictures seen") if across[-1] >= 10_000 else (1, "pictures seen")
+    unit, word = (1000, f"thousand {what} seen") if across[-1] >= 10_000 else (1, f"{what} seen")
     middle, end = (TOP + HEIGHT - BOTTOM) / 2, f'x="{x(seen[-1]):.1f}" y="{y(losses[-1]) - 12:.1f}"'
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         'role="img" aria-labelledby="title">',
-        f'<title id="title">Held-out loss over pictures seen: {losses[0]:.3f} after {seen[0]:,}, {losses[-1]:.3f} '
+        f'<title id="title">Held-out loss over {what} seen: {losses[0]:.3f} after {seen[0]:,}, {losses[-1]:.3f} '
         f"after {seen[-1]:,}</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',

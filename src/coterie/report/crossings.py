@@ -44,10 +44,12 @@ def sent_by_people(arm: Arm) -> list[Crossing]:
         "across": ("the trained adapter, to another's device", "every round", f"To that other person: {ADAPTER}"),
         "train": ("training figures" if alone else "the trained adapter", "every round", NUMBERS if alone else ADAPTER),
         "evaluate": (
-            "scores on held-out pictures, counts of copies", "before training, after rounds, at the end", SCORES
+            f"scores on held-out {arm.noun}s, counts of copies", "before training, after rounds, at the end", SCORES
         ),
         "keep": ("a receipt for what was kept", "once, at the end", RECEIPT),
     }  # fmt: skip
+    if arm.written:
+        kinds = {purpose: (what, when, _of_texts(reveals)) for purpose, (what, when, reveals) in kinds.items()}
     found = []
     for kind, (what, when, reveals) in kinds.items():
         purpose, way = ("train", "across") if kind == "across" else (kind, "up")
@@ -63,6 +65,12 @@ def sent_by_people(arm: Arm) -> list[Crossing]:
 def _a_persons(passage: Passage) -> bool:
     """Whether a device sent it, in an attempt that counted."""
     return passage.link != BACKHAUL and not passage.wasted
+
+
+def _of_texts(reveals: str) -> str:
+    """The same of texts."""
+    changed = reveals.replace("How the pictures look that", "How the texts sound that").replace("pictures", "passages")
+    return changed.replace("the drawn ones", "the written ones")
 
 
 def other_wishes(arm: Arm) -> str | None:

@@ -23,13 +23,13 @@ def not_run(arm: Arm, control: Arm | None, study: bool) -> list[tuple[str, str]]
     read = (
         " How many words can be read from encoded wishes is measured by “coterie audit prompts”." if arm.wishes else ""
     )
-    tried = f"Nobody tried to rebuild pictures from adapters.{read}"
+    tried = f"Nobody tried to rebuild {arm.noun}s from adapters.{read}"
     items = [
         *([] if arm.alone else network),
         ("More than one seed", f"This is seed {arm.recipe.get('seed', '?')} alone. Small differences may be chance."),
         ("Other backbones", f"Only “{backbone}” was trained here. Larger models may behave differently."),
         ("Attacks", tried),
-        ("People's own judgement", "Nobody was asked whether they like the pictures. Loss is not taste."),
+        ("People's own judgement", f"Nobody was asked whether they like the {arm.noun}s. Loss is not taste."),
     ]
     if control is None and not arm.alone:
         items.append(("A control", "There is no second run to compare with."))
@@ -50,9 +50,11 @@ def went_wrong(arm: Arm, control: Arm | None) -> list[str]:
             unusable = [f"{name} ({reason})" for name, reason in event["skipped"]]
             if unusable:
                 more = f" and {len(unusable) - MOST_EVENTS} more" if len(unusable) > MOST_EVENTS else ""
-                items.append(f"{before}pictures that could not be used: {', '.join(unusable[:MOST_EVENTS])}{more}")
+                items.append(f"{before}{run.noun}s that could not be used: {', '.join(unusable[:MOST_EVENTS])}{more}")
             if event["unscored"]:
-                items.append(f"{before}not scored, as no picture is held out of them: {', '.join(event['unscored'])}")
+                items.append(
+                    f"{before}not scored, as no {run.noun} is held out of them: {', '.join(event['unscored'])}"
+                )
         failed = [e for e in run.events if e.get("event") == "client_failed"]
         told = {str(e.get("client")) for e in failed}
         for event in failed[:MOST_EVENTS]:

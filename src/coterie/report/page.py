@@ -13,28 +13,16 @@ from typing import Any
 
 from coterie.core.errors import UserError
 from coterie.federation.stable import loners
-from coterie.report import crossings, gallery, limits
+from coterie.report import crossings, gallery, limits, written
 from coterie.report.air import on_air
+from coterie.report.committed import committed_study, read_study
 from coterie.report.crowd import Crowd, crowd, only
 from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
 from coterie.report.lives import belonging
 from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
 from coterie.report.read import Arm, read_run
 from coterie.report.sprites import Atlas
-from coterie.report.words import (
-    GROUPINGS,
-    count,
-    duration,
-    few,
-    form_name,
-    listed,
-    modelled,
-    number,
-    percent,
-    plural,
-    points,
-    size,
-)
+from coterie.report.words import FILTERS, GROUPINGS, count, duration, form_name, listed, percent, plural, size
 
 
 def make_report(run: Path, study: Path | None = None) -> Path:
@@ -62,61 +50,25 @@ def make_report(run: Path, study: Path | None = None) -> Path:
     return path
 
 
-def committed_study(arm: Arm) -> Path | None:
-    """The package's study of the people of a run."""
-    path = Path(str(files("coterie.report"))) / "studies" / "demo.json"
-    studio = arm.table("data").get("source", {}).get("name") == "studio"
-    return path if studio and path.is_file() else None
-
-
-def read_study(path: Path) -> dict[str, Any]:
-    """A study's arms and hypotheses, as ``studies/demo.py`` writes them, with where each bar of the plot ends.
-
-    Raises:
-        UserError: if the file cannot be read or has no arms.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        arms = [
-            {
-                "arm": str(k["name"]), "mean": float(k["mean"]), "worst": float(k["worst"]), "seeds": len(k["seeds"]),
-                "low": min(map(float, k["per_seed"])), "high": max(map(float, k["per_seed"])),
-            }
-            for k in found["arms"]
-        ]  # fmt: skip
-        verdicts = [
-            {
-                "claim": str(h["claim"]), "better": str(h["better"]), "other": str(h["other"]),
-                "measure": str(h["measure"]), "mean": float(h["mean"]), "supported": bool(h["supported"]),
-                "low": min(map(float, h["per_seed"])), "high": max(map(float, h["per_seed"])),
-            }
-            for h in found.get("hypotheses", [])
-        ]  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: the study cannot be read: {type(error).__name__}: {error}") from error
-    if not arms:
-        raise UserError(f"{path}: no arms; wanted what studies/demo.py writes")
-    longest = max([0.01, *(float(k["mean"]) for k in found["arms"])])
-    return {"arms": arms, "verdicts": verdicts, "longest": longest}
-
-
 def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) -> dict[str, Any]:
     """All that the template shows, as plain values."""
     clusters = {name: i for i, name in enumerate(sorted(set(arm.clusters.values())))}
     own, other = Measures(arm), Measures(control) if control is not None and control.finished else None
     control_name = form_name(control.form) if control is not None else ""
-    atlas, some = Atlas(), crowd(own, clusters)
-    cards = gallery.people(own, other, clusters, atlas, some.names if some else None)
+    atlas, some, shown = Atlas(), crowd(own, clusters), written if arm.written else gallery
+    cards = shown.people(own, other, clusters, atlas, some.names if some else None)
     return {
         "name": arm.name, "finished": arm.finished, "arm": arm, "control": control, "control_name": control_name,
-        "sentence": sentence(arm), "people": cards, "lineup": gallery.lineup(cards), "shapes": SHAPES,
+        "sentence": sentence(arm), "people": cards, "lineup": shown.lineup(cards), "shapes": SHAPES,
+        "written": arm.written, "noun": arm.noun, "made": "written" if arm.written else "drawn",
+        "perplexity": written.table(own, other, some) if arm.written else None,
         "clusters": [(k, i, sorted(c for c in arm.clusters if arm.clusters[c] == k)) for k, i in clusters.items()],
         "facts": facts(arm, control), "keys": key_numbers(own, other), "any_personal": own.any_personal,
-        "map": near(arm, clusters, some), "crowd": some, "hybrids": gallery.hybrids(arm, clusters, atlas),
+        "map": near(arm, clusters, some), "crowd": some, "hybrids": shown.hybrids(arm, clusters, atlas),
         "curves": curves(own, other, clusters, control_name, "all folders" if arm.alone else "everybody"),
         "ends": {t: ends(own, other, t) for t in TESTS},
         "unseen": unseen(arm), "alone": arm.alone, "own_prompts": bool(arm.table("pictures").get("own_prompts")),
-        "progress": gallery.progress(arm, clusters, atlas), "lives": belonging(arm, clusters),
+        "progress": shown.progress(arm, clusters, atlas), "lives": belonging(arm, clusters),
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
         "table": only(table(own, other, clusters), some), "levels": only(levels(own, clusters), some),
@@ -135,20 +87,20 @@ def unseen(arm: Arm) -> bool:
 
 def sentence(arm: Arm) -> str:
     """What ran, in words."""
-    form, n = arm.table("form"), len(arm.clients)
+    form, n, model = arm.table("form"), len(arm.clients), "language" if arm.written else "picture"
     if arm.alone:
         what = "One folder of pictures became an adapter" if n == 1 else f"{count(n).capitalize()} folders of pictures"
         return what + (" of one frozen picture model." if n == 1 else " became adapters of one frozen picture model.")
     who = f"{count(n).capitalize()} {'person' if n == 1 else 'people'}" if n else "Some people"
     grouping = str(form.get("grouping", {}).get("name", ""))
     how = {
-        "clustered": f"taught one frozen picture model together. They were {GROUPINGS.get(grouping, 'put in groups')}, "
-        "and each group trained an adapter of its own",
-        "fedavg": "taught one frozen picture model together and all trained one shared adapter",
-        "ifca": "taught one frozen picture model together. Each round everybody trained the one of several shared "
-        "adapters that suited its own pictures best",
-        "local": "each taught one frozen picture model alone, and shared no adapter",
-    }.get(arm.form, f"trained one frozen picture model in the form “{arm.form}”")
+        "clustered": f"taught one frozen {model} model together. They were "
+        f"{GROUPINGS.get(grouping, 'put in groups')}, and each group trained an adapter of its own",
+        "fedavg": f"taught one frozen {model} model together and all trained one shared adapter",
+        "ifca": f"taught one frozen {model} model together. Each round everybody trained the one of several shared "
+        f"adapters that suited its own {arm.noun}s best",
+        "local": f"each taught one frozen {model} model alone, and shared no adapter",
+    }.get(arm.form, f"trained one frozen {model} model in the form “{arm.form}”")
     personal = str(form.get("keeping", {}).get("name", "none")) != "none"
     return f"{who} {how}{'; everybody also keeps a personal one, which is never sent' if personal else ''}."
 
@@ -170,7 +122,7 @@ def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
         spent.append(f"{duration(control.results['seconds'])} for the control")
     return {
         "folders" if arm.alone else "people": str(len(arm.clients)),
-        "pictures each": each(arm) or "–",
+        f"{arm.noun}s each": each(arm) or "–",
         "rounds": str(arm.recipe.get("rounds", "–")),
         "steps a round": str(fit.get("steps", "–")),
         "form": form,
@@ -197,7 +149,7 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
     arm, mine = own.arm, spread(own.everybody("own"))
     truths = {c.truth for c in arm.clients.values()} - {None}
     pictures = sum(c.examples or 0 for c in arm.clients.values())
-    taught = f"{plural(pictures, 'picture')} to learn from" if pictures else ""
+    taught = f"{plural(pictures, arm.noun)} to learn from" if pictures else ""
     if pictures and len(arm.clients) > 1:
         taught += f", {each(arm)} each"
     keys = [{"label": "adapters" if arm.alone else "people", "value": str(len(arm.clients)), "note": taught}]
@@ -214,6 +166,8 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
             name = form_name(control.arm.form).lower()
             note += f". Control, {name}: {percent(theirs['mean'])}, worst {percent(theirs['worst'])}"
         keys.append({"label": "of the model's error removed, on average", "value": percent(mine["mean"]), "note": note})
+    if arm.written:
+        keys += written.key(own)
     weight = crossings.weight_of(arm)
     if weight and not arm.alone:
         full = f"the full model would be {size(weight.full_bytes)}" if weight.full_bytes else "measured on the wire"
@@ -277,8 +231,8 @@ def ends(own: Measures, control: Measures | None, test: str) -> dict[str, Any]:
 def levels(own: Measures, clusters: Mapping[str, int]) -> list[dict[str, Any]]:
     """Shares removed by what people keep, in four groups of noise levels."""
     marks = {c: clusters.get(own.arm.clusters.get(c, ""), 0) for c in own.arm.clients}
-    rows = [{"name": c, "mark": marks[c], **{t: own.removed_by_level(c, t) for t in TESTS}} for c in own.arm.clients]
-    return [row for row in rows if row["own"]]
+    found = {c: {t: own.removed_by_level(c, t) for t in TESTS} for c in own.arm.clients}
+    return [{"name": c, "mark": marks[c], **tests} for c, tests in found.items() if len(tests["own"]) > 1]  # not texts
 
 
 def copies(arm: Arm) -> dict[str, Any] | None:
@@ -309,10 +263,7 @@ def render(values: Mapping[str, Any]) -> str:
         loader=PackageLoader("coterie.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {
-        "percent": percent, "points": points, "number": number, "size": size, "duration": duration,
-        "plural": plural, "listed": listed, "few": few, "modelled": modelled,
-    }  # fmt: skip
+    environment.filters |= FILTERS
     policy = f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}"
     return environment.get_template("report.html.j2").render(
         **values, policy=f"{policy}; base-uri 'none'; form-action 'none'", style=Markup(style), script=Markup(script),

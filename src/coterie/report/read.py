@@ -19,11 +19,13 @@ from coterie.core.errors import UserError
 from coterie.wire.meter import Meter
 
 Pixels = NDArray[np.uint8]
+Texts = list[tuple[str, str]]
+"""Prompts, and how each goes on."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Held-out loss of one adapter on one test set of one client; ``levels`` are four groups from clean to noisy."""
+    """Held-out loss of one adapter on one test set of a client; ``levels``: four groups from clean to noisy, or one."""
 
     round: int
     client: str
@@ -125,6 +127,27 @@ class Arm:
         found = self.recipe.get(name)
         return found if isinstance(found, Mapping) else {}
 
+    @property
+    def written(self) -> bool:
+        """Whether the backbone makes texts."""
+        told = any(e.get("event") == "people" and e.get("what") == "documents" for e in self.events)
+        return told or self.results.get("makes") == "texts"
+
+    @property
+    def noun(self) -> str:
+        """What a client has, one of them."""
+        return "passage" if self.written else "picture"
+
+    def server_texts(self, name: str) -> Texts:
+        return texts_in(self.path / "server" / "texts" / f"{name}.json")
+
+    def site_texts(self, client: str, name: str) -> Texts:
+        return texts_in(self.path / "sites" / client / "texts" / f"{name}.json")
+
+    def kept_texts(self, client: str) -> Texts:
+        """The prompts by what a client keeps; by what it was served, from the server, where it wrote nothing itself."""
+        return self.site_texts(client, "final") or self.server_texts(self.clusters.get(client, "global"))
+
     def server_pictures(self, name: str) -> list[Pixels]:
         return pictures_in(self.path / "server" / "pictures" / name)
 
@@ -194,6 +217,14 @@ def pictures_in(folder: Path) -> list[Pixels]:
         except (OSError, UnidentifiedImageError):
             continue
     return found
+
+
+def texts_in(path: Path) -> Texts:
+    """Prompts and how they go on; nothing where the file is not there or cannot be read."""
+    try:
+        return [(str(one["prompt"]), str(one["text"])) for one in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -44,6 +44,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def round3(value: float | None) -> str:
+    """A number of any size in about three digits: ``8.31``, ``412``, ``1,830``; a dash for what is not known."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(max(abs(value), 1e-2))))}f}"
+
+
 def size(num_bytes: float | None) -> str:
     """Decimal bytes: ``581 kB``."""
     if num_bytes is None:
@@ -105,3 +112,10 @@ def modelled(seconds: float) -> str:
     if seconds < 1:
         return f"{1e3 * seconds:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
+FILTERS = {
+    "percent": percent, "points": points, "number": number, "size": size, "duration": duration, "plural": plural,
+    "listed": listed, "few": few, "modelled": modelled, "round3": round3,
+}  # fmt: skip
+"""By their names in templates."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -22,14 +23,14 @@ def aligned(adapter: Adapter, others: Sequence[Adapter], layers: Mapping[str, Sh
             parts.append(part)
             pieces.append(adapter.factors(own[name]))
         elif name in wanted:
-            parts.append(LowRank(name, shape.out, shape.columns, 1, 1.0, shape.kernel))
+            parts.append(LowRank(name, shape.out, shape.columns, 1, 1.0, shape.kernel, shape.transposed))
             pieces.append((torch.zeros(shape.out, 1), torch.zeros(1, shape.columns)))
     return build(Layout(adapter.layout.backbone, tuple(parts)), pieces)
 
 
 def at_rank(layout: Layout, rank: int) -> Layout:
     """The same low-rank layers, all at one rank and with a scale of one."""
-    parts = [LowRank(p.name, p.out, p.columns, rank, 1.0, p.kernel) for p in layout.parts if isinstance(p, LowRank)]
+    parts = [replace(p, rank=rank, scale=1.0) for p in layout.parts if isinstance(p, LowRank)]
     return Layout(layout.backbone, tuple(parts))
 
 
@@ -50,7 +51,7 @@ def side_by_side(mix: Sequence[tuple[Adapter, float]]) -> Adapter:
             scaled.append(b * (weight * own.scale))
             rows.append(a)
         pieces.append((torch.cat(scaled, 1), torch.cat(rows)))
-        parts.append(LowRank(part.name, part.out, part.columns, len(pieces[-1][1]), 1.0, part.kernel))
+        parts.append(replace(part, rank=len(pieces[-1][1]), scale=1.0))
     return build(Layout(mix[0][0].layout.backbone, tuple(parts)), pieces)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ import torch
 from coterie.bank.bank import MOST_ROWS
 from coterie.bank.memory import Plan, Way, plan_for, ways
 from coterie.bank.whole import bank_for
+from coterie.bank.write import Writing
 from coterie.core.adapter import Layout
 from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
@@ -28,18 +29,20 @@ from coterie.data.population import MOST_PROMPTS, ClientData, Population, mirror
 from coterie.data.sources.studio import Studio
 from coterie.data.sources.studio import population as studio_population
 from coterie.data.table import Table
+from coterie.data.texts import PROMPTS, wholes
 from coterie.engines.devices import Device, layouts_for
 from coterie.engines.keeper import Keeper
 from coterie.engines.site import Belongings, House, SiteHost
 from coterie.engines.workshop import Workshop
 from coterie.evals.held_out import HeldOut
-from coterie.evals.pictures import Painter
+from coterie.evals.perplexity import units_of
 from coterie.evals.wishes import KINDS as WISHES
 from coterie.evals.wishes import Listener
 from coterie.federation.wish_mode import wish_mode_of
-from coterie.models.backbone import Backbone, Rows, Shaped
+from coterie.models.backbone import Backbone, Draws, Rows, Shaped
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
 from coterie.runs.attendance import require_known, wishes_by_round
+from coterie.runs.gallery import artist_of
 from coterie.runs.recipe import Engine, Recipe, digest_of
 from coterie.wire.envelope import Header
 
@@ -80,8 +83,11 @@ class Tests(Mapping[str, Rows | Shaped]):
 
 
 def cut_of(recipe: Recipe, backbone: Backbone) -> Cut:
-    """What a recipe's pictures are cut to for a backbone."""
-    return Buckets(backbone.side, backbone.multiple) if recipe.data.crop == "buckets" else backbone.side
+    """What a recipe's pictures are cut to for a backbone; documents are not cut."""
+    if backbone.makes == "texts":
+        return 0
+    drawer = cast(Draws, backbone)
+    return Buckets(drawer.side, drawer.multiple) if recipe.data.crop == "buckets" else drawer.side
 
 
 def population_of(recipe: Recipe, cut: Cut, table: Table | None = None) -> Population:
@@ -97,7 +103,8 @@ def population_of(recipe: Recipe, cut: Cut, table: Table | None = None) -> Popul
         people = pooled(people, by_style=data.pool == "style")
     empty = [name for name, client in people.clients.items() if not len(client.train)]
     if empty:
-        raise UserError(f"data: {empty[0]} has no training pictures; give them some or leave them out")
+        what = "documents" if people.clients[empty[0]].train.is_documents else "pictures"
+        raise UserError(f"data: {empty[0]} has no training {what}; give them some or leave them out")
     require_known(recipe.changes, {name: client.wishes for name, client in people.clients.items()})
     return mirrored(people) if data.flip else people
 
@@ -121,6 +128,8 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
         if said := _first(table, "wish", rows):
             wishes[data.wish] = said
         clients[name] = ClientData(name, table.take(train), table.take(held_out), wishes, style)
+    if table.is_documents:  # somebody's words are nobody else's to go on from
+        return Population(clients, PROMPTS)
     captions = list(dict.fromkeys(c for client in clients.values() for c in client.held_out.captions))
     return Population(clients, tuple(captions[:MOST_PROMPTS]))
 
@@ -200,7 +209,7 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
     memory = memory_bytes(engine.memory) - (SERVER_BYTES if engine.workers else 0)
     backbone = load_backbone(recipe)
     loaded = most_used_bytes(engine.device)
-    own = PROCESS_BYTES if recipe.backbone.embedded else PIPELINE_BYTES
+    own = PROCESS_BYTES if recipe.backbone.embedded or backbone.makes == "texts" else PIPELINE_BYTES
     own = own if engine.device == "cpu" else 0  # a graphics card has its memory for itself
     share = memory // processes - own
     joining = math.ceil(recipe.cohort.share * num_clients)  # a round's slots; idle ones would cost as much as busy ones
@@ -263,8 +272,7 @@ def assemble(
     people = population_of(recipe, cut)
     header = header_of(recipe, backbone.digest)
     prompts = fixed_prompts(recipe, people)
-    painter = Painter(prompts, recipe.evaluation.copies, recipe.seed)
-    owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), painter)
+    owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), artist_of(recipe, prompts))
     mode, by_name = wish_mode_of(recipe.form), {type(o).__name__: o for o in owners}
     devices = recipe.devices.of(list(people.clients), recipe.seed)
     rule = getattr(recipe.form, "aggregator", None)
@@ -278,13 +286,16 @@ def assemble(
     }
     places = recipe.devices.places(people.clients, recipe.seed)
     facts = {
-        name: Facts(len(c.train), c.style, devices[name].rank or None, places.get(name))
-        for name, c in sorted(people.clients.items())
+        name: Facts(
+            host.belongings.num_examples, people.clients[name].style, devices[name].rank or None, places.get(name)
+        )
+        for name, host in hosts.items()
     }
     backbone.free()
     bank = bank_for(backbone, layout, recipe.engine.width, recipe.engine.moments, recipe.engine.rows or MOST_ROWS)
     more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
-    workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, **more)
+    writing = Writing(**recipe.texts.model_dump())
+    workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, writing, **more)
     return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)
 
 
@@ -321,22 +332,27 @@ def _belongings(
         return tuple(one(some, f"held-out/{bucket}") for bucket, some in enumerate(rows))
 
     tests: dict[str, Callable[[], Rows | Shaped]] = {}
+    units: dict[str, Mapping[str, int]] = {}
     if len(client.held_out):
         own = ready(client.held_out)
         tests["own"] = lambda: noisy(own)
+        units["own"] = _units(client.held_out, own)
     if client.style is not None and len(everybody := people.held_out_of_style(client.style)):
         if (client.style, before) not in of_styles:
             of_styles[client.style, before] = noisy(ready(everybody))
         style = of_styles[client.style, before]
         tests["style"] = lambda: style
+        units["style"] = _units(everybody, style)
     return Belongings(
         client=name,
         folder=folder / "sites" / name,
         train=ready(client.train),
         tests=Tests(tests),
-        levels=recipe.evaluation.levels,
+        levels=backbone.levels(recipe.evaluation.levels),
+        units=units,
         wishes={**client.wishes, "": wish},
         pixels=client.train.pixels,
+        captions=client.train.captions,
         held_out=(client.held_out.pixels, client.held_out.captions),
         before=before,
         prompts=client.prompts if recipe.pictures.own_prompts else (),
@@ -345,8 +361,19 @@ def _belongings(
     )
 
 
+def _units(table: Table, rows: Rows | Shaped) -> Mapping[str, int]:
+    if not table.is_documents or isinstance(rows, tuple):
+        return {}
+    return units_of(wholes(table), int(rows["count"].sum()))
+
+
 def prepared(backbone: Backbone, cut: Cut, table: Table) -> Rows | Shaped:
-    """Pictures and captions as a backbone trains on them; with buckets those of each, once, in the buckets' order."""
+    """Pictures and captions as a backbone trains on them; with buckets those of each, once, in the buckets' order.
+
+    Of documents, whole ones.
+    """
+    if table.is_documents:
+        return backbone.prepare(table.pixels, wholes(table))
     if not isinstance(cut, Buckets):
         return backbone.prepare(table.pixels, table.captions)
     rows, parts = table.by_size, []

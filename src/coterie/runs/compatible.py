@@ -7,7 +7,9 @@ from typing import Any
 
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
+from coterie.data.shelf import SOURCES, holds
 from coterie.federation.shelves import FORMS
+from coterie.models.shelves import BACKBONES, makes
 
 
 def require_possible_form(form: Any, ranks: Set[int], usual: int, flip: bool, where: str) -> None:
@@ -53,6 +55,25 @@ def require_small_own_part(form: Any, method: Any, where: str) -> None:
     own, whole = getattr(getattr(form, "keeping", None), "rank", None), getattr(method, "rank", None)
     if own is not None and whole is not None and own > whole:
         raise UserError(f"{where}: form.keeping.rank: {own} is more than method.rank, which is {whole}")
+
+
+def require_one_kind(data: Any, backbone: Any, where: str) -> None:
+    """A backbone of pictures learns from pictures, one of texts from documents, and each has settings of its own."""
+    there, wanted = holds(data.source), makes(backbone)
+    source, model = shelf_name(data.source), shelf_name(backbone)
+    if there != wanted:
+        words = {"pictures": "pictures", "texts": "documents"}
+        fitting = [name for name in SOURCES.names() if holds(SOURCES[name]) == wanted]
+        others = [name for name in BACKBONES.names() if getattr(BACKBONES[name], "makes", "pictures") == there]
+        raise UserError(
+            f"{where}: data.source: {source} holds {words[there]}, and the backbone {model} makes {wanted}; take a "
+            f"source of {words[wanted]} ({', '.join(fitting)}), or a backbone that makes {there} ({', '.join(others)})"
+        )
+    if wanted == "pictures":
+        return
+    asked = {"flip": data.flip, "crop": data.crop != "square", "prompt": data.prompt != "caption"}
+    for key in (key for key, given in asked.items() if given):
+        raise UserError(f"{where}: data.{key}: is for pictures only, and {source} holds documents; leave it out")
 
 
 ASKS = {

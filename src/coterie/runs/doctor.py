@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import cast
 
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
+from coterie.models.backbone import Draws, Writes
 from coterie.models.packed import KINDS
 from coterie.runs.recipe import Recipe
 
@@ -145,7 +147,13 @@ def _played(recipe: Recipe) -> list[Finding]:
         backbone = load_backbone(resolve(given, 1)[0])
     except Exception as error:  # whatever a backbone's library raises is a finding
         return [Finding("backbone", f"{name}: {_line(error)}", False, "--set backbone.name=doodle")]
-    value = f"{name} {backbone.digest}, {backbone.num_parameters:,} numbers, {backbone.side} pixels a side"
+    texts = backbone.makes == "texts"
+    size = (
+        f"{cast(Writes, backbone).context} tokens an example"
+        if texts
+        else f"{cast(Draws, backbone).side} pixels a side"
+    )
+    value = f"{name} {backbone.digest}, {backbone.num_parameters:,} numbers, {size}"
     findings = [Finding("backbone", value)]
     try:
         table = recipe.data.source.read(cut_of(recipe, backbone))
@@ -155,7 +163,8 @@ def _played(recipe: Recipe) -> list[Finding]:
         return [*findings, Finding("data", _line(error), False, f"coterie data check {path}" if path else "")]
     clients = people.clients.values()
     train, held_out = (sum(len(getattr(client, part)) for client in clients) for part in ("train", "held_out"))
-    value = f"{len(clients)} people, {train} pictures to train on, {held_out} held out, {len(skipped)} skipped"
+    what = "documents" if texts else "pictures"
+    value = f"{len(clients)} people, {train} {what} to train on, {held_out} held out, {len(skipped)} skipped"
     findings.append(Finding("data", value))
     try:
         require_possible(recipe, people)

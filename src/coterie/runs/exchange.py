@@ -44,6 +44,10 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
         raise UserError(f"--format: no layout is called {layout!r}{nearest(layout, LAYOUTS.names())}")
     adapter = read_peft(found[name])
     component = (folder.read_json("results.json") or {}).get("backbone_component", "unet")
+    if component == "language_model" and layout != "peft":
+        raise UserError(f"--format {layout}: is for pictures; adapters of language models are written for peft")
+    if component == "language_model" and layout != "peft":
+        raise UserError(f"--format {layout}: is for pictures; adapters of language models are written for peft")
     if layout == "peft":
         files = {
             out / ("" if owner == component else owner) / file: data
@@ -150,9 +154,20 @@ def export_command(run: Path) -> str:
 
 
 def backbone_named(text: str) -> dict[str, Any]:
-    """Settings of a backbone from one word: a name on the shelf, or where a pipeline of diffusers is."""
+    """Settings of a backbone from one word: a name on the shelf, where a pipeline is, or a language model's folder."""
     if text in BACKBONES.names():
         return {"name": text}
+    if _is_of_transformers(Path(text)):
+        return {"name": "transformers_lm", "path": text}
     if "/" in text or text.endswith(".safetensors") or Path(text).exists():
         return {"name": "pipeline", "path": text}
     raise UserError(f"--backbone: no backbone and no folder is called {text!r}{nearest(text, BACKBONES.names())}")
+
+
+def _is_of_transformers(folder: Path) -> bool:
+    """Whether a folder holds one model of transformers, and not a pipeline or a part of one."""
+    config = folder / "config.json"
+    try:
+        return config.is_file() and '"model_type"' in config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -1,11 +1,13 @@
-"""Pictures after a run: with one person's adapter, one of the server's, a weighted mix, or what the prompt picks."""
+"""Pictures or texts after a run: with one person's adapter, one of the server's, a weighted mix, or what the prompt
+picks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +15,19 @@ from numpy.typing import NDArray
 from coterie.bank.compose import WAYS, Way
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError, nearest
+from coterie.core.shelf import validated
 from coterie.engines.disk import write_bytes
 from coterie.models.adapter_files import adaptable
 from coterie.models.peft_files import read_peft
 from coterie.models.png import png_bytes, sheet
+from coterie.models.shelves import makes
 from coterie.runs.alike import aligned, at_rank, largest_rank
 from coterie.runs.folder import RunFolder, new_folder, open_run
-from coterie.runs.recipe import read_recipe
+from coterie.runs.recipe import Recipe, Texts, read_recipe
 from coterie.runs.routed import choose
+
+if TYPE_CHECKING:
+    from coterie.bank.bank import Bank
 
 KEPT = ("imported", "personal", "served")  # folders of what a person keeps; the first that is there is used
 LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
@@ -85,24 +92,44 @@ def adapter_rows(path: Path) -> list[dict[str, Any]]:
 _FACTS = ("parameters", "bytes", "backbone", "digest")
 
 
-def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """``n`` pictures ``(n, side, side, 3)``, and what a file should say of them: which backbone and adapters made them.
+@dataclass(frozen=True)
+class Ready:
+    """A bank with what was asked for.
 
-    Where nothing was named, ``coterie:chosen`` says what the prompt picked.
+    Attributes:
+        bank: over the run's backbone.
+        mix: adapters with their weights.
+        notes: which backbone and adapters these are, for a file; ``coterie:chosen`` says what the prompt picked, where
+            nothing was named.
+        recipe: of the run.
+    """
+
+    bank: Bank
+    mix: tuple[tuple[Adapter, float], ...]
+    notes: dict[str, str]
+    recipe: Recipe
+
+
+def makes_texts(path: Path) -> bool:
+    """Whether a run's backbone makes texts."""
+    return makes(read_recipe(open_run(path).server / "recipe.toml").backbone) == "texts"
+
+
+def ready(path: Path, wanted: Wanted) -> Ready:
+    """The run's backbone in a bank, and the adapters that were named or picked.
 
     Raises:
         UserError: if the prompt is empty, the run has no such adapter, the mix cannot be read, or an adapter is of
             another backbone.
     """
     from coterie.bank.bank import MOST_ROWS
-    from coterie.bank.denoise import Request, sample
     from coterie.bank.whole import bank_for
     from coterie.runs.build import load_backbone
 
     folder = open_run(path)
     recipe = read_recipe(folder.server / "recipe.toml")
     if not wanted.prompt.strip():
-        raise UserError("--prompt: it is empty; wanted what to draw, like --prompt 'a red cup'")
+        raise UserError("--prompt: it is empty; wanted what to draw, like --prompt 'a red cup', or how a text begins")
     names = _names(wanted)
     backbone = load_backbone(recipe)
     chosen = None if names or wanted.bare else choose(wanted.prompt, folder, recipe, backbone)
@@ -115,19 +142,64 @@ def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, s
         mix = tuple((aligned(adapter, adapters, layers), weight) for adapter, weight in mix)
         layout = at_rank(mix[0][0].layout, max(largest_rank(adapter) for adapter, _ in mix))
     bank = bank_for(backbone, layout, 1, rows=recipe.engine.rows or MOST_ROWS)
-    requests = [
-        Request(wanted.prompt, mix, wanted.seed + i, wanted.steps, wanted.guidance, wanted.way) for i in range(wanted.n)
-    ]
     notes = {
         "coterie:backbone": backbone.digest,
         "coterie:adapters": made_by,
-        "coterie:steps": str(wanted.steps),
-        "coterie:guidance": f"{wanted.guidance:g}",
         **({"coterie:way": wanted.way} if len(mix) > 1 else {}),
         **({"coterie:chosen": chosen.said} if chosen else {}),
         **({"coterie:prompt": wanted.prompt} if wanted.note_prompt else {}),
     }
-    return sample(bank, requests), notes
+    return Ready(bank, mix, notes, recipe)
+
+
+def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """``n`` pictures ``(n, side, side, 3)``, and what a file should say of them, see ``Ready``.
+
+    Raises:
+        UserError: see ``ready``, or if the run's backbone makes texts.
+    """
+    from coterie.bank.denoise import Request, sample
+
+    if makes_texts(path):
+        raise UserError(f"{path}: its backbone makes texts, not pictures; from Python: Run.write")
+    got = ready(path, wanted)
+    requests = [
+        Request(wanted.prompt, got.mix, wanted.seed + i, wanted.steps, wanted.guidance, wanted.way)
+        for i in range(wanted.n)
+    ]
+    notes = {**got.notes, "coterie:steps": str(wanted.steps), "coterie:guidance": f"{wanted.guidance:g}"}
+    return sample(got.bank, requests), notes
+
+
+def texts(
+    path: Path, wanted: Wanted, changes: Mapping[str, Any], hear: Callable[[int, str], None]
+) -> tuple[list[str], dict[str, str]]:
+    """How the prompt goes on, ``n`` times, one after another, and what made it, see ``Ready``.
+
+    Args:
+        path: of the run.
+        wanted: what is asked for.
+        changes: of the recipe's ``texts``: ``tokens``, ``temperature``, ``top_p``; None leaves one as it is.
+        hear: told a text's number and each piece of it as soon as it is there.
+
+    Raises:
+        UserError: see ``ready``, or if the run's backbone makes pictures, a number is out of range, or a mix is asked
+            for in a way that only pictures know.
+    """
+    from coterie.bank.write import Asked, Writing, write
+
+    if not makes_texts(path):
+        raise UserError(f"{path}: its backbone makes pictures, not texts; from Python: Run.generate")
+    if wanted.way != "merge":
+        raise UserError(f"--way {wanted.way}: is a way to draw in steps; adapters that write are merged")
+    got = ready(path, wanted)
+    given = {key: value for key, value in changes.items() if value is not None}
+    writing = Writing(**validated(Texts, {**got.recipe.texts.model_dump(), **given}, "texts").model_dump())
+    found = []
+    for i in range(wanted.n):  # by itself, so that it streams and does not depend on how many were asked for
+        asked = [Asked(wanted.prompt, got.mix, wanted.seed + i)]
+        found += write(got.bank, asked, writing, 1, lambda _, piece, i=i: hear(i, piece))  # type: ignore[misc]
+    return found, {**got.notes, **{f"coterie:{key}": f"{value:g}" for key, value in asdict(writing).items()}}
 
 
 def draw(path: Path, wanted: Wanted, out: Path | None = None) -> tuple[Path, str]:

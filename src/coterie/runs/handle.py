@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,6 +133,46 @@ class Run:
         for i, image in enumerate(made):
             image.info.update(notes, **{"coterie:seed": str(seed + i)})
         return made
+
+    def write(
+        self,
+        prompt: str,
+        client: str | None = None,
+        cluster: str | None = None,
+        mix: str | Mapping[str, float] | None = None,
+        seed: int = 0,
+        n: int = 1,
+        tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        bare: bool = False,
+        hear: Callable[[int, str], None] = lambda number, piece: None,
+    ) -> list[str]:
+        """How a prompt goes on, as ``coterie generate`` of a run whose backbone makes texts.
+
+        Args:
+            prompt: how the text begins; it is not repeated.
+            client: write with what this person keeps.
+            cluster: write with an adapter of the server, like ``cluster-0``.
+            mix: write with a mix, like ``{"cluster-0": 0.6, "cluster-2": 0.4}``.
+            seed: of the first text; the next ones count up.
+            n: texts.
+            tokens: at most, of each; otherwise the recipe's.
+            temperature: 0 takes the likeliest token; otherwise the recipe's.
+            top_p: share of the likeliest tokens that are drawn from; otherwise the recipe's.
+            bare: write with the bare backbone.
+            hear: told a text's number and each piece of it as soon as it is there.
+
+        Raises:
+            UserError: if more than one choice is given, the run has no such adapter, or its backbone makes pictures.
+        """
+        from coterie.runs.generate import Wanted, texts
+
+        if isinstance(mix, Mapping):
+            mix = ",".join(f"{name}={weight!r}" for name, weight in mix.items())
+        wanted = Wanted(prompt, client, cluster, mix, seed, n, bare=bare)
+        found, _ = texts(self.path, wanted, {"tokens": tokens, "temperature": temperature, "top_p": top_p}, hear)
+        return found
 
     def routing(self) -> dict[str, Any]:
         """What ``coterie audit routing`` measures: how well prompts pick adapters, where the true groups are known."""

@@ -1,4 +1,4 @@
-"""Pictures looked at before a run: from whatever a person can point at, as one table."""
+"""Pictures or documents looked at before a run: from whatever a person can point at, as one table."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Asked:
     revision: str = ""
 
 
+TABLES = (".jsonl", ".json", ".csv")  # of documents; pictures are not in such
 SIDE, BUCKETS_SIDE = 32, 512  # pixels, where nothing says another; buckets of small sides are few
 
 
@@ -77,7 +78,12 @@ def source_of(what: str, asked: Asked) -> Source:
     """
     path = Path(what)
     words = {"path": what, "caption_column": asked.caption_column, "caption": asked.caption}
+    if path.suffix in TABLES:
+        return SOURCES.build({"name": "text_table", "path": what}, "data.source")
     if path.is_dir() and not _is_data_set(path):
+        known, files = endings(), [file.suffix.lower() for file in path.rglob("*")]
+        if not known.intersection(files) and ".txt" in files:
+            return SOURCES.build({"name": "text_folder", "path": what}, "data.source")
         return SOURCES.build({"name": "image_folder", **words}, "data.source")
     words["image_column"] = asked.image_column
     if path.is_dir() or (what.count("/") == 1 and not path.suffix and not path.parent.exists()):

@@ -15,13 +15,14 @@ from coterie.engines.book import Book
 from coterie.engines.cohort import QuorumLost, RoundCohort, Terms
 from coterie.engines.keeper import Keeper
 from coterie.evals.held_out import HeldOut
-from coterie.evals.pictures import Painter, noise_seed
+from coterie.evals.pictures import noise_seed
 from coterie.evals.wishes import KINDS, Listener, agreement
 from coterie.federation.sampling import invite
 from coterie.federation.wish_mode import wish_mode_of
+from coterie.models.shelves import makes
 from coterie.runs.attendance import Attendance
 from coterie.runs.folder import RunFolder
-from coterie.runs.gallery import draw_all, draw_round
+from coterie.runs.gallery import artist_of, draw_all, draw_round
 from coterie.runs.recipe import Recipe
 from coterie.runs.routed import publish_centroids
 from coterie.wire.meter import Meter
@@ -171,7 +172,7 @@ class Loop:
         """Everybody keeps what is served, makes what is personal, is scored and draws; the server publishes."""
         self.tell("finishing")
         keeper, evaluation = Keeper(self.form), HeldOut()
-        painter = Painter(tuple(self.recipe.pictures.prompts), self.recipe.evaluation.copies, self.recipe.seed)
+        painter, written = artist_of(self.recipe), makes(self.recipe.backbone) == "texts"
         here = self.people.present(book.round)
         cohort = self.cohort(here, self.recipe.rounds + 1, book.attempt, book.accepted, "keep")
         kept = await cohort.map(keeper.client_keep, {c: self.form.serve(state, c) for c in cohort})
@@ -184,6 +185,9 @@ class Loop:
             painter.client_draw, dict.fromkeys(scoring if self.recipe.pictures.people else (), "final")
         )
         copied = await scoring.map(painter.client_copies, dict.fromkeys(scoring))
+        units: dict[str, Any] = {}
+        if written:
+            units = dict((await scoring.map(evaluation.client_units, dict.fromkeys(scoring))).items())
         wishes = await self.other_wishes(scoring)
         book.meter.add(cohort.meter)
         published = dict(self.form.adapters(state))
@@ -213,6 +217,7 @@ class Loop:
             "pictures": {c: d["pictures"] for c, d in drawn.items()},
             "copies": {client: found for client, found in copied.items() if found["pictures"]},
             "other_wishes": wishes,
+            **({"units": units} if written else {}),
             "bytes": book.meter.as_plain(),
             "work": book.meter.work_as_plain(),
             "failures": {**kept.failures, **scores.failures, **drawn.failures, **copied.failures},
@@ -253,7 +258,7 @@ class Loop:
 
 
 def plain_score(got: Mapping[str, Any]) -> dict[str, Any]:
-    """A score as JSON: mean loss, loss in four groups of noise levels from clean to noisy, pictures."""
+    """A score as JSON: mean loss, loss in four groups of noise levels from clean to noisy, or in one, and examples."""
     levels = got["levels"]
-    groups = levels.view(4, -1).mean(1)
+    groups = levels.view(4 if len(levels) > 1 else 1, -1).mean(1)
     return {"loss": float(groups.mean()), "levels": [float(x) for x in groups], "count": int(got["count"])}

@@ -24,6 +24,8 @@ from coterie.models.shelves import BACKBONES
 from coterie.runs.alike import aligned, at_rank, largest_rank
 from coterie.runs.exchange import NAME_IT, named_in_hindsight
 
+TEXTS, SHORT = 4, 32  # beginnings, and tokens of each
+
 
 @dataclass(frozen=True)
 class Merged:
@@ -33,7 +35,7 @@ class Merged:
         adapter: the one.
         discarded: share of the energy that its rank could not hold; None where the rule does not say.
         ranks: of each file, its largest.
-        sheet: where the pictures are: the bare backbone, each adapter, the merged one, a row each.
+        sheet: where the pictures or texts are: the bare backbone, each adapter, the merged one, a row each.
         rows: what these are called on it, from the top.
     """
 
@@ -54,7 +56,7 @@ def merge_files(
     Args:
         files: two or more.
         backbone: settings of the backbone that they are for.
-        out: new folder: the merged adapter in PEFT's layout and ``sheet.png``.
+        out: new folder: the merged adapter in PEFT's layout and ``sheet.png``, or ``texts.txt``.
         rule: an aggregator.
         weights: one for each file; they are divided by their sum. None given: all equal.
         density: of the rule ``ties``; None is its own.
@@ -93,8 +95,29 @@ def merge_files(
     for file, data in peft_files(adapter).items():
         write_bytes(out / file, data)
     rows = ("bare model", *(path.resolve().stem if path.is_file() else path.resolve().name for path in files), "merged")
-    _draw(loaded, [*same_layers, adapter], prompts, steps, out / "sheet.png", rows)
-    return Merged(adapter, numbers.get("aggregate/discarded_energy"), ranks, out / "sheet.png", rows)
+    written = loaded.makes == "texts"
+    seen = out / ("texts.txt" if written else "sheet.png")
+    if written:
+        _write(loaded, [*same_layers, adapter], seen, rows)
+    else:
+        _draw(loaded, [*same_layers, adapter], prompts, steps, seen, rows)
+    return Merged(adapter, numbers.get("aggregate/discarded_energy"), ranks, seen, rows)
+
+
+def _write(backbone: Backbone, adapters: Sequence[Adapter], path: Path, names: Sequence[str]) -> None:
+    from coterie.bank.bank import Bank
+    from coterie.bank.write import Asked, Writing, write
+    from coterie.data.texts import PROMPTS as BEGINNINGS
+
+    bank = Bank(backbone, at_rank(adapters[0].layout, max(map(largest_rank, adapters))), 1)
+    rows = [(), *(((adapter, 1.0),) for adapter in adapters)]
+    prompts = BEGINNINGS[:TEXTS]
+    try:
+        texts = iter(write(bank, [Asked(p, mix, i) for mix in rows for i, p in enumerate(prompts)], Writing(SHORT)))
+    finally:
+        bank.close()
+    said = [f"{name}\n" + "".join(f"    {prompt}{next(texts)!r}\n" for prompt in prompts) for name in names]
+    write_bytes(path, "\n".join(said).encode())
 
 
 def _draw(

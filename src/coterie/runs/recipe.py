@@ -24,7 +24,12 @@ from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.attendance import Change, require_possible
 from coterie.runs.budget import within_budget
-from coterie.runs.compatible import require_possible_form, require_small_own_part, require_what_rule_asks
+from coterie.runs.compatible import (
+    require_one_kind,
+    require_possible_form,
+    require_small_own_part,
+    require_what_rule_asks,
+)
 from coterie.runs.lossy import require_bearable_codecs
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
@@ -38,15 +43,16 @@ class Settings(BaseModel):
 
 
 class Data(Settings):
-    """Whose pictures, and how they are shared out.
+    """Whose pictures or documents, and how they are shared out.
 
     Attributes:
-        source: where pictures come from.
+        source: where pictures or documents come from.
         partition: how clients share them: ``column``, ``dirichlet``, ``iid`` or ``pooled``.
         column: names the client (``column``) or the label that is shared out unevenly (``dirichlet``).
         num_clients: for ``dirichlet`` and ``iid``.
         alpha: of the Dirichlet distribution: small makes clients unlike each other.
-        held_out: share of a client's pictures kept for evaluation, where the source does not say.
+        held_out: share of a client's pictures, or of its whole documents, kept for evaluation, where the source does
+            not say.
         pool: one client for all (``all``) or for each true group (``style``): central training, simulation only.
         truth_column: the true group of a client, for the grouping ``oracle`` and the evaluation.
         wish: which of a person's wishes is used, where there are several; of a file or folder, its column ``wish``, or
@@ -122,12 +128,12 @@ class Engine(Settings):
 
 
 class Evaluation(Settings):
-    """What is measured on held-out pictures.
+    """What is measured on held-out pictures or documents.
 
     Attributes:
-        levels: noise levels of every held-out picture; reported in four groups, so a multiple of four.
+        levels: noise levels of every held-out picture; reported in four groups, so a multiple of four. Texts have one.
         every: rounds between evaluations of the served adapters.
-        copies: held-out captions drawn for each person to look for copies; 0 leaves that out.
+        copies: held-out captions drawn, or documents begun anew, for each person to look for copies; 0 leaves that out.
     """
 
     levels: int = Field(8, ge=4, multiple_of=4)
@@ -136,12 +142,13 @@ class Evaluation(Settings):
 
 
 class Pictures(Settings):
-    """What is drawn for the report.
+    """What is drawn for the report, or written.
 
     Attributes:
-        prompts: fixed captions, drawn with every adapter; empty takes the source's own.
-        own_prompts: whether each client draws captions of its own pictures instead (held-out ones where there are any),
-            before and after; the captions stay with it. The server then draws only ``prompts``, if any are given.
+        prompts: fixed captions, drawn with every adapter, or beginnings of texts; empty takes the source's own.
+        own_prompts: whether each client draws captions of its own pictures instead, or goes on from its own documents'
+            first words (held-out ones where there are any), before and after; they stay with it. The server then draws
+            only ``prompts``, if any are given.
         steps: denoising steps.
         guidance: scale of classifier-free guidance.
         hybrids: whether mixes of pairs of clusters are drawn.
@@ -159,6 +166,20 @@ class Pictures(Settings):
     every: int = Field(1, ge=1)
 
 
+class Texts(Settings):
+    """How texts are written, where the backbone makes texts.
+
+    Attributes:
+        tokens: at most so many for each prompt.
+        temperature: logits are divided by it; 0 always takes the likeliest token.
+        top_p: only the likeliest tokens that together have this probability are drawn from.
+    """
+
+    tokens: int = Field(48, ge=1, le=4096)
+    temperature: float = Field(0.8, ge=0, le=10)
+    top_p: float = Field(0.95, gt=0, le=1)
+
+
 def _one_is_many(value: Any) -> Any:
     """``sinks = "tensorboard"`` is short for a list of one."""
     return (value,) if isinstance(value, (str, Mapping)) else value
@@ -174,7 +195,7 @@ class Recipe(Settings):
         budget: optimiser steps that a client takes in the whole run, its keeping's among them; decides
             ``form.fit.steps``, so that forms can be compared at equal training. 0 leaves that as it is.
         form: the shape of collaboration.
-        data: whose pictures.
+        data: whose pictures or documents.
         backbone: the frozen model.
         method: what is trained.
         start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one. Like every path,
@@ -187,7 +208,8 @@ class Recipe(Settings):
         devices: what clients' machines can do.
         engine: where it runs.
         evaluation: what is measured.
-        pictures: what is drawn.
+        pictures: what is drawn, or written.
+        texts: how texts are written.
         sinks: tools elsewhere that are told how it goes, like ``["tensorboard"]``; they decide no number.
         control: a second run with these keys changed, shown beside the first.
     """
@@ -209,6 +231,7 @@ class Recipe(Settings):
     engine: Engine = Engine()
     evaluation: Evaluation = Evaluation()
     pictures: Pictures = Pictures()
+    texts: Texts = Texts()
     sinks: Annotated[tuple[Annotated[Sink, SINKS], ...], BeforeValidator(_one_is_many)] = ()
     control: dict[str, Any] = Field(default_factory=dict)
 
@@ -278,6 +301,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         _require_adapters(one, where)
         _require_ranks(one, where)
         _require_different_sinks(one, where)
+        require_one_kind(one.data, one.backbone, where)
         _require_shapes(one, where)
         usual = int(getattr(one.method, "rank", 0))
         require_possible_form(one.form, one.devices.distinct_ranks(usual), usual, one.data.flip, where)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -25,6 +25,7 @@ from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
 from coterie.data.population import Population
+from coterie.data.shelf import holds
 from coterie.data.sources.folders import Folders, mixed_with_folders
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
@@ -33,8 +34,9 @@ from coterie.engines.devices import layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
-from coterie.models.backbone import Backbone
+from coterie.models.backbone import Backbone, Writes
 from coterie.models.peft_files import read_peft
+from coterie.models.shelves import makes
 from coterie.runs.annotated import annotated_toml
 from coterie.runs.build import (
     Assembly,
@@ -157,10 +159,11 @@ def nothing_left_of_mistakes(folder: RunFolder) -> Iterator[None]:
 
 
 def noticed(source: Any, people: Population, skipped: Sequence[Skipped]) -> dict[str, Any]:
-    """What a person should know of the pictures before anything is trained."""
+    """What a person should know of the pictures or documents before anything is trained."""
     clients = people.clients
     return {
         "clients": len(clients),
+        "what": "documents" if holds(source) == "texts" else "pictures",
         "who": "folders" if isinstance(source, Folders) else "people",
         "train": sum(len(client.train) for client in clients.values()),
         "held_out": sum(len(client.held_out) for client in clients.values()),
@@ -244,9 +247,11 @@ def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, b
             "form": shelf_name(recipe.form),
             "seed": recipe.seed,
             "rounds": recipe.rounds,
+            "makes": makes(recipe.backbone),
             "backbone_digest": loop.terms.header.backbone,
             "backbone_parameters": loop.backbone["parameters"],
             "backbone_component": loop.backbone["component"],
+            **({"context": loop.backbone["context"]} if "context" in loop.backbone else {}),
             "adapter_parameters": loop.start.layout.size,
             "seconds": round(time.monotonic() - began, 2),
         }
@@ -344,7 +349,8 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
 
 def about(backbone: Backbone) -> dict[str, Any]:
     """What the results say of the frozen model."""
-    return {"parameters": backbone.num_parameters, "component": backbone.component}
+    context = {"context": cast(Writes, backbone).context} if backbone.makes == "texts" else {}
+    return {"parameters": backbone.num_parameters, "component": backbone.component, **context}
 
 
 def tests_of(parts: Assembly) -> tuple[str, ...]:

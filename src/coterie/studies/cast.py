@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 from coterie.core.errors import UserError
 from coterie.core.place import Place
 from coterie.data.sources.people import People
+from coterie.models.shelves import makes
 from coterie.runs.build import population_of
 from coterie.runs.recipe import Recipe
 from coterie.studies.recipe import BASE, Chosen
@@ -42,7 +43,7 @@ def cast_of(chosen: Chosen, recipe: Recipe | None = None) -> Cast:
         people = source.described()[1]
         looks = {name: people[name].sets[0] for name in source.chosen(people) if not people[name].apart}
         return Cast(looks, source.apart(), source.held_out)
-    clients = population_of(recipe, SIDE).clients
+    clients = population_of(recipe, 0 if makes(recipe.backbone) == "texts" else SIDE).clients
     held = sum(len(client.held_out) for client in clients.values())
     return Cast({name: client.style or EVERYBODY for name, client in clients.items()}, {}, held // max(1, len(clients)))
 

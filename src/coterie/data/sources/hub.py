@@ -56,42 +56,53 @@ class Hub:
             return require_some(gather(self._rows(cache), cut, self.caption), self.path)
 
     def _rows(self, cache: str) -> Iterator[Row]:
-        rows = self._loaded(cache)
+        rows = loaded(self.path, self.config, self.split, self.revision, cache)
         columns = columns_of(
             self.path, rows.features.arrow_schema, self.image_column, self.caption_column, self.caption
         )
         # Tables of Arrow are not decoded: one broken picture among thousands must cost one row, not the run.
         yield from rows_of(columns, rows.with_format("arrow").iter(BATCH_ROWS), _fetching(self.path))
 
-    def _loaded(self, cache: str) -> Any:
-        from datasets import load_dataset, load_from_disk
-        from datasets.utils.logging import disable_progress_bar
-        from huggingface_hub.utils.logging import set_verbosity_error
 
-        disable_progress_bar()
-        set_verbosity_error()  # its five tries to reach the hub; what comes of them is one line of ours
-        folder = Path(self.path)
-        if not folder.is_dir() and (folder.exists() or not is_id(self.path)):
-            what = "is a file; wanted a folder" if folder.exists() else "no such folder"
-            raise UserError(f"{self.path}: {what} or an id of the hub, like owner/name")
-        try:
-            if (folder / "dataset_dict.json").is_file():
-                return self._split_of(load_from_disk(self.path, keep_in_memory=True))
-            if (folder / "state.json").is_file():
-                return load_from_disk(self.path, keep_in_memory=True)
-            local: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True} if folder.is_dir() else {}
-            revision = None if folder.is_dir() else self.revision or None
-            with contextlib.nullcontext() if folder.is_dir() or not hub_is_away() else _cache_only():
-                return load_dataset(self.path, self.config or None, split=self.split, revision=revision, **local)
-        except UserError:
-            raise
-        except Exception as error:  # the network, the hub, and readers of a dozen formats raise what they like
-            raise UserError(f"{self.path}: {_reason(error, folder.is_dir())}") from None
+def loaded(path: str, config: str, split: str, revision: str, cache: str) -> Any:
+    """A data set of the hub or of a folder, as ``datasets`` has it.
 
-    def _split_of(self, splits: Any) -> Any:
-        if self.split not in splits:
-            raise UserError(f"split: {self.path} has no split {self.split!r}{nearest(self.split, splits)}")
-        return splits[self.split]
+    Args:
+        path: the id, or the folder.
+        config: which part; empty is the only or default one.
+        split: which rows.
+        revision: on the hub; empty is the newest.
+        cache: folder for what is made of a folder's files.
+
+    Raises:
+        UserError: if it cannot be had, or the split is not there.
+    """
+    from datasets import load_dataset, load_from_disk
+    from datasets.utils.logging import disable_progress_bar
+    from huggingface_hub.utils.logging import set_verbosity_error
+
+    disable_progress_bar()
+    set_verbosity_error()  # its five tries to reach the hub; what comes of them is one line of ours
+    folder = Path(path)
+    if not folder.is_dir() and (folder.exists() or not is_id(path)):
+        what = "is a file; wanted a folder" if folder.exists() else "no such folder"
+        raise UserError(f"{path}: {what} or an id of the hub, like owner/name")
+    try:
+        if (folder / "dataset_dict.json").is_file():
+            splits = load_from_disk(path, keep_in_memory=True)
+            if split not in splits:
+                raise UserError(f"split: {path} has no split {split!r}{nearest(split, splits)}")
+            return splits[split]
+        if (folder / "state.json").is_file():
+            return load_from_disk(path, keep_in_memory=True)
+        local: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True} if folder.is_dir() else {}
+        wanted = None if folder.is_dir() else revision or None
+        with contextlib.nullcontext() if folder.is_dir() or not hub_is_away() else _cache_only():
+            return load_dataset(path, config or None, split=split, revision=wanted, **local)
+    except UserError:
+        raise
+    except Exception as error:  # the network, the hub, and readers of a dozen formats raise what they like
+        raise UserError(f"{path}: {_reason(error, folder.is_dir())}") from None
 
 
 @contextlib.contextmanager

@@ -21,8 +21,8 @@ from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models import flow
-from coterie.models.backbone import Rows
-from coterie.models.batches import drawn, fixed, paired
+from coterie.models.backbone import Makes, Rows
+from coterie.models.batches import drawn, fixed, made_up, paired
 from coterie.models.buried import noised
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
@@ -58,6 +58,7 @@ class Doodle:
         network: another U-Net of the same kind, for tests; without it the package's weights are loaded.
     """
 
+    makes: Makes = "pictures"
     side = 32
     device = "cpu"
     component = "unet"
@@ -81,10 +82,16 @@ class Doodle:
         x0 = torch.from_numpy(np.array(pixels)).movedim(-1, 1).contiguous().float() / 127.5 - 1
         return {"x0": x0, **self.encode(captions)}
 
+    def examples(self, count: int) -> Rows:
+        return self.prepare(*made_up(count, self.side))
+
     def draw(
         self, prepared: Rows, batch: int, drop: float, generator: torch.Generator, levels: Levels = EVERY_LEVEL
     ) -> Rows:
         return drawn(prepared, self.encode([""]), self.path, batch, drop, generator, levels)
+
+    def levels(self, wanted: int) -> int:
+        return wanted
 
     def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
         return fixed(prepared, self.path, levels, seed)

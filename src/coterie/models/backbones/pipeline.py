@@ -26,8 +26,8 @@ from coterie.core.place import Place
 from coterie.core.room import with_room
 from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models import flow
-from coterie.models.backbone import Beside, Rows
-from coterie.models.batches import drawn, fixed, paired
+from coterie.models.backbone import Beside, Makes, Rows
+from coterie.models.batches import drawn, fixed, made_up, paired
 from coterie.models.buried import noised
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
@@ -90,6 +90,8 @@ class Pipeline:
         path: its noise.
     """
 
+    makes: Makes = "pictures"
+
     def __init__(self, settings: PipelineSettings, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
         self.settings, self.dtype, self.device = settings, dtype, device
         if settings.quantise in KINDS:
@@ -148,11 +150,17 @@ class Pipeline:
         x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *shape)
         return {"x0": (x0 - self._shift) * self._scale, **self.family.shaped(self.encode(captions), height, width)}
 
+    def examples(self, count: int) -> Rows:
+        return self.prepare(*made_up(count, self.side))
+
     def draw(
         self, prepared: Rows, batch: int, drop: float, generator: torch.Generator, levels: Levels = EVERY_LEVEL
     ) -> Rows:
         empty = self._shaped(self._empty, prepared["x0"])
         return drawn(prepared, empty, self.path, batch, drop, generator, levels)
+
+    def levels(self, wanted: int) -> int:
+        return wanted
 
     def fixed(self, prepared: Rows, levels: int, seed: int) -> Rows:
         return fixed(prepared, self.path, levels, seed)
