@@ -81,6 +81,12 @@ def test_tables_of_text_and_of_dialogues(tmp_path):
     assert [one.reason for one in table.skipped] == ["no text"]
 
 
+def test_rows_can_be_joined_to_documents_within_a_split(tmp_path):
+    rows = [{"text": f"line {i}", "split": "train" if i < 5 else "test"} for i in range(8)]
+    table = read("text_table", rows_file(tmp_path / "rows.jsonl", rows), joined=2)
+    assert wholes(table) == ("line 0\nline 1", "line 2\nline 3", "line 4", "line 5\nline 6", "line 7")
+
+
 def test_whole_documents_are_held_out_together(tmp_path):
     rows = [{"text": f"paragraph {i}", "book": f"b{i // 4}"} for i in range(40)]
     table = read("text_table", rows_file(tmp_path / "rows.jsonl", rows), document_column="book")

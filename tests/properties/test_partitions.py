@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coterie.data.partition import by_column, dirichlet, hold_out, iid, pooled
+from coterie.data.partition import by_column, contiguous, dirichlet, hold_out, iid, pooled
 from coterie.data.table import Table
 
 labels = st.lists(st.sampled_from(["cup", "hat", "dog", "Dog", "sun"]), min_size=1, max_size=40)
@@ -30,10 +30,20 @@ def test_every_partition_covers_each_index_exactly_once(values, seed, data):
     alpha = data.draw(st.floats(1e-3, 1e3))
     covers_once(pooled(rows), len(values))
     covers_once(by_column(rows, "label"), len(values))
-    for shares in (iid(rows, num_clients, seed), dirichlet(rows, "label", alpha, num_clients, seed)):
+    some = (
+        iid(rows, num_clients, seed),
+        contiguous(rows, num_clients),
+        dirichlet(rows, "label", alpha, num_clients, seed),
+    )
+    for shares in some:
         covers_once(shares, len(values))
         assert len(shares) == num_clients
     assert dirichlet(rows, "label", alpha, num_clients, seed) == dirichlet(rows, "label", alpha, num_clients, seed)
+
+
+def test_sections_are_of_rows_that_follow_on_one_another_in_each_split():
+    rows = table("abcdefgh", split=("train",) * 6 + ("test",) * 2)
+    assert list(contiguous(rows, 2).values()) == [[0, 1, 2, 6], [3, 4, 5, 7]]
 
 
 @few

@@ -72,6 +72,18 @@ def dirichlet(table: Table, column: str, alpha: float, num_clients: int, seed: i
     return {name: sorted(share) for name, share in zip(names, shares, strict=True)}
 
 
+def contiguous(table: Table, num_clients: int) -> Partition:
+    """Sections of the rows as they stand, sizes differing by one at most; with a column ``split`` a section of each."""
+    names = _names(table, num_clients)
+    splits = table.columns.get("split", ("",) * len(table))
+    shares: Partition = {name: [] for name in names}
+    for split in dict.fromkeys(splits):
+        rows = [i for i, value in enumerate(splits) if value == split]
+        for name, part in zip(names, np.array_split(rows, num_clients), strict=True):
+            shares[name].extend(part.tolist())
+    return {name: sorted(share) for name, share in shares.items()}
+
+
 def pooled(table: Table) -> Partition:
     """One client, ``everyone``, with all rows."""
     return {"everyone": list(range(len(table)))}

@@ -115,6 +115,7 @@ def _shared_out(recipe: Recipe, table: Table) -> Population:
     shares = {
         "column": lambda: partition.by_column(table, data.column),
         "dirichlet": lambda: partition.dirichlet(table, data.column, data.alpha, data.num_clients, seed),
+        "contiguous": lambda: partition.contiguous(table, data.num_clients),
         "iid": lambda: partition.iid(table, data.num_clients, seed),
         "pooled": lambda: partition.pooled(table),
     }[data.partition]()

@@ -47,9 +47,9 @@ class Data(Settings):
 
     Attributes:
         source: where pictures or documents come from.
-        partition: how clients share them: ``column``, ``dirichlet``, ``iid`` or ``pooled``.
+        partition: how clients share them: ``column``, ``contiguous``, ``dirichlet``, ``iid`` or ``pooled``.
         column: names the client (``column``) or the label that is shared out unevenly (``dirichlet``).
-        num_clients: for ``dirichlet`` and ``iid``.
+        num_clients: for ``contiguous``, ``dirichlet`` and ``iid``.
         alpha: of the Dirichlet distribution: small makes clients unlike each other.
         held_out: share of a client's pictures, or of its whole documents, kept for evaluation, where the source does
             not say.
@@ -67,7 +67,7 @@ class Data(Settings):
     """
 
     source: Annotated[Source, SOURCES] = Field(default_factory=lambda: SOURCES.build("studio"))
-    partition: Literal["column", "dirichlet", "iid", "pooled"] = "column"
+    partition: Literal["column", "contiguous", "dirichlet", "iid", "pooled"] = "column"
     column: str = "person"
     num_clients: int = Field(4, ge=1)
     alpha: float = Field(0.3, gt=0)

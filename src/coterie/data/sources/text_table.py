@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge
 
 from coterie.core.errors import UserError, nearest
 from coterie.core.place import Place
@@ -34,6 +37,7 @@ class TextTable:
             load.
         text_column: words, or a dialogue: a list of turns with ``role`` and ``content``, of which each becomes a line.
         document_column: names the document that a row is a piece of; empty where every row is a document of its own.
+        joined: so many rows one after another are a document, where no column names any: sentences, say; 0 joins none.
         only: rows whose column has a value, like ``{ author = "austen" }`` or ``{ author = ["austen", "doyle"] }``.
         config: which part of a data set that has several; empty is its only or default one.
         split: which rows of a data set, like ``train`` or ``train[:200]``.
@@ -45,6 +49,7 @@ class TextTable:
     path: Annotated[str, Place(or_id=True)]
     text_column: str = "text"
     document_column: str = ""
+    joined: Annotated[int, Ge(0)] = 0
     only: Mapping[str, str | list[str]] = field(default_factory=dict)
     config: str = ""
     split: str = "train"
@@ -69,6 +74,7 @@ class TextTable:
         for key in wanted:
             if key not in names:
                 raise UserError(f"only: {self.path} has no column {key!r}{nearest(key, names[:50])}")
+        counts: Counter[str] = Counter()
         for index, row in enumerate(rows):
             texts = {printable(key): plain_text(value) for key, value in row.items() if key != self.text_column}
             columns = {key: value for key, value in texts.items() if value is not None}
@@ -76,6 +82,10 @@ class TextTable:
                 continue
             if self.document_column:
                 columns["document"] = columns.get(self.document_column, "")
+            elif self.joined:
+                split = columns.get("split", "")
+                columns["document"] = f"{split} {counts[split] // self.joined}"
+                counts[split] += 1
             yield Document(f"row {index}", row[self.text_column], columns)
 
     def _loaded(self, cache: str) -> Any:
