@@ -152,3 +152,17 @@ def test_copies_are_runs_of_words_longer_than_any_held_out():
     assert copies(["the dog lay down by the door"], ["a cat sat on a stone"], train) == (1, 0.5)
     assert copies(["a dog by a tree"], ["The cat sat on a stone"], train) == (0, 0.5)
     assert copies(["anything"], [], train)[0] == 0
+
+
+def test_examples_before_every_window_change_what_is_foretold_and_not_what_is_counted(models, library, tmp_path):
+    bare = ["form.name=local", "rounds=0", "pictures.people=false"]
+    plain = start(recipe(models, library, *bare), tmp_path / "plain")
+    shown = start(recipe(models, library, *bare, "data.shots=12"), tmp_path / "shown")
+    assert plain["units"] == shown["units"]
+    losses = [{s["client"]: s["loss"] for s in run["history"] if s["test"] == "own"} for run in (plain, shown)]
+    assert losses[0].keys() == losses[1].keys() == WISHES.keys()
+    assert all(losses[0][name] != losses[1][name] for name in WISHES)
+    with pytest.raises(UserError, match=r"data.shots: \d+ tokens before 16 are more than the \d+ that this backbone"):
+        start(recipe(models, library, *bare, "data.shots=4000"), tmp_path / "far")
+    with pytest.raises(UserError, match=r"data.shots: is for documents only"):
+        read_recipe(None, ["data.shots=3"])

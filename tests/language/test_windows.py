@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.evals.perplexity import bits_by_character, by_token, by_word, units_of
-from coterie.models.windows import drawn, fixed, losses, windows
+from coterie.models.windows import drawn, fixed, last_of, losses, preceded, windows
 
 documents = st.lists(st.lists(st.integers(3, 20), max_size=9), max_size=6)
 
@@ -30,6 +30,17 @@ def test_the_mean_over_rows_is_the_mean_over_tokens(texts, context):
     counts = torch.arange(context) < rows["count"][:, None]
     wanted = nats.view_as(counts)[counts].mean()
     assert float(losses(logits, rows).mean()) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_what_stands_before_a_window_is_read_and_not_scored():
+    rows = fixed(windows([[5, 6, 7, 8], [9]], 1, 2, 4))
+    before = last_of(windows([[11, 12, 13]], 1, 2, 3), 3)
+    assert before.tolist() == [12, 13, 2]
+    more = preceded(rows, before)
+    logits = torch.randn(2, 4, 21, generator=torch.Generator().manual_seed(0))
+    padded = torch.cat([torch.randn(2, 3, 21), logits], 1)
+    assert torch.allclose(losses(padded, more), losses(logits, rows))
+    assert last_of(rows, 100).tolist() == [5, 6, 7, 8, 2, 9, 2]
 
 
 def test_a_drawn_row_is_the_mean_over_its_own_tokens():

@@ -188,6 +188,10 @@ class Writes(Backbone, Protocol):
     positions: int
     end: int
 
+    def preceded(self, prepared: Rows, by: Rows, tokens: int) -> Rows:
+        """Examples with the last tokens of others before each, which are read and not scored."""
+        ...
+
     def begin(self, prompt: str) -> list[int]:
         """A prompt as tokens, with what stands before every text; never empty."""
         ...

@@ -19,7 +19,7 @@ from coterie.models.backbone import Makes, Rows
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.targets import layout_of
-from coterie.models.windows import drawn, fixed, losses, windows
+from coterie.models.windows import drawn, fixed, last_of, losses, preceded, windows
 
 SAMPLED = 4096  # numbers of each tensor that go into a digest
 USUAL_CONTEXT = 128
@@ -84,6 +84,19 @@ class LanguageModel:
 
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
         return drawn(prepared, batch, generator)
+
+    def preceded(self, prepared: Rows, by: Rows, tokens: int) -> Rows:
+        """Held-out windows with the last tokens of other text before each, which nothing is scored of.
+
+        Raises:
+            UserError: if the network cannot read so much at once.
+        """
+        if tokens + self.context > self.positions:
+            raise UserError(
+                f"data.shots: {tokens} tokens before {self.context} are more than the {self.positions} that this "
+                f"backbone reads; at most {self.positions - self.context}"
+            )
+        return preceded(prepared, last_of(by, tokens))
 
     def levels(self, wanted: int) -> int:
         return 1

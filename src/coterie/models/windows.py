@@ -33,6 +33,25 @@ def windows(documents: Sequence[Sequence[int]], start: int, end: int, context: i
     return {"tokens": tokens, "count": (told - torch.arange(n) * context).clamp(max=context)}
 
 
+def preceded(rows: Rows, words: Tensor) -> Rows:
+    """The same windows with tokens ``(k,)`` before each, which are read and not foretold.
+
+    >>> rows = windows([[5, 6, 7]], start=1, end=2, context=4)
+    >>> preceded(rows, torch.tensor([9, 9]))["tokens"].tolist()
+    [[9, 9, 1, 5, 6, 7, 2]]
+    """
+    n = len(rows["tokens"])
+    tokens = torch.cat([words.expand(n, -1), rows["tokens"]], 1)
+    return {**rows, "tokens": tokens, "before": torch.full((n,), len(words))}
+
+
+def last_of(rows: Rows, wanted: int) -> Tensor:
+    """The last tokens of what windows foretell, at most so many, ``(k,)``."""
+    told = [row[1 : 1 + count] for row, count in zip(rows["tokens"], rows["count"].tolist(), strict=True)]
+    stream = torch.cat(told) if told else torch.zeros(0, dtype=torch.long)
+    return stream[len(stream) - min(wanted, len(stream)) :]
+
+
 def drawn(prepared: Rows, batch: int, generator: torch.Generator) -> Rows:
     """One training batch; examples come round evenly. The loss of a row is the mean over what it foretells."""
     n = len(prepared["tokens"])
@@ -52,10 +71,12 @@ def losses(logits: Tensor, rows: Rows) -> Tensor:
     """Nats by row, float32 ``(n,)``: the sum over its tokens times the row's share.
 
     Args:
-        logits: ``(n, context, vocabulary)`` of the tokens after the first ``context``.
+        logits: ``(n, context, vocabulary)``, what is foretold after each of a row's tokens but its last.
         rows: on the same device.
     """
     target = rows["tokens"][:, 1:]
+    begin = rows["before"][:, None] if "before" in rows else 0
     nats = F.cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction="none").view_as(target)
-    counts = torch.arange(target.shape[1], device=nats.device) < rows["count"][:, None]
+    place = torch.arange(target.shape[1], device=nats.device)
+    counts = (place >= begin) & (place < begin + rows["count"][:, None])
     return torch.where(counts, nats, nats.new_zeros(())).sum(1) * rows["share"]

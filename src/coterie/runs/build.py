@@ -39,7 +39,7 @@ from coterie.evals.perplexity import units_of
 from coterie.evals.wishes import KINDS as WISHES
 from coterie.evals.wishes import Listener
 from coterie.federation.wish_mode import wish_mode_of
-from coterie.models.backbone import Backbone, Draws, Rows, Shaped
+from coterie.models.backbone import Backbone, Draws, Rows, Shaped, Writes
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
 from coterie.runs.attendance import require_known, wishes_by_round
 from coterie.runs.gallery import artist_of
@@ -336,8 +336,10 @@ def _belongings(
     units: dict[str, Mapping[str, int]] = {}
     if len(client.held_out):
         own = ready(client.held_out)
-        tests["own"] = lambda: noisy(own)
         units["own"] = _units(client.held_out, own)
+        if recipe.data.shots:
+            own = cast(Writes, backbone).preceded(cast(Rows, own), cast(Rows, ready(client.train)), recipe.data.shots)
+        tests["own"] = lambda: noisy(own)
     if client.style is not None and len(everybody := people.held_out_of_style(client.style)):
         if (client.style, before) not in of_styles:
             of_styles[client.style, before] = noisy(ready(everybody))

@@ -70,6 +70,8 @@ def require_one_kind(data: Any, backbone: Any, where: str) -> None:
             f"source of {words[wanted]} ({', '.join(fitting)}), or a backbone that makes {there} ({', '.join(others)})"
         )
     if wanted == "pictures":
+        if data.shots:
+            raise UserError(f"{where}: data.shots: is for documents only, and {source} holds pictures; leave it out")
         return
     asked = {"flip": data.flip, "crop": data.crop != "square", "prompt": data.prompt != "caption"}
     for key in (key for key, given in asked.items() if given):

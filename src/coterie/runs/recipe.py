@@ -58,6 +58,8 @@ class Data(Settings):
         wish: which of a person's wishes is used, where there are several; of a file or folder, its column ``wish``, or
             ``wish_named``, ``wish_paraphrased`` and ``wish_purpose``.
         prompt: what is shown to the model: the ``caption``, or the ``wish`` before every caption.
+        shots: of documents: so many tokens of what a client learns from are put before each held-out window, to be
+            read and not scored; what a model can do with examples alone.
         test: what adapters are measured on: the pictures ``held_out`` for that, or for choosing settings a
             ``validation`` share of the training subjects, which then nobody trains on.
         flip: adds the mirrored copy of every training picture as one more example, which counts like any other;
@@ -76,6 +78,7 @@ class Data(Settings):
     truth_column: str = "style"
     wish: Literal["named", "paraphrased", "purpose"] = "named"
     prompt: Literal["caption", "wish"] = "caption"
+    shots: int = Field(0, ge=0)
     test: Literal["held_out", "validation"] = "held_out"
     flip: bool = False
     crop: Literal["square", "buckets"] = "square"
