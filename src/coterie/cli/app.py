@@ -435,7 +435,7 @@ def pretrain(
     leave_out: Annotated[
         list[str] | None, typer.Option(help="Author who is not read; may be repeated; otherwise six of them.")
     ] = None,
-    tokens: Annotated[int, typer.Option(help="Budget: tokens of books seen.", min=1)] = 9_500_000,
+    tokens: Annotated[int, typer.Option(help="Budget: tokens of books seen.", min=1)] = 7_600_000,
     pictures: Annotated[int, typer.Option(help="Budget: pictures seen.", min=1)] = 640_000,
     processes: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

@@ -65,7 +65,7 @@ class LanguagePretraining:
         save_seconds: between checkpoints.
     """
 
-    tokens: int = 9_500_000
+    tokens: int = 7_600_000
     batch: int = 16
     context: int = 256
     rate: float = 3e-3
