@@ -17,6 +17,7 @@ from coterie.runs.recipe import Recipe
 from coterie.studies.recipe import BASE, Chosen
 
 EVERYBODY = "everybody"  # the look of clients whose data names none
+WINDOW = 500  # characters, about, that a language model scores at once
 SIDE = 8  # of pictures that are only counted
 
 
@@ -43,8 +44,9 @@ def cast_of(chosen: Chosen, recipe: Recipe | None = None) -> Cast:
         people = source.described()[1]
         looks = {name: people[name].sets[0] for name in source.chosen(people) if not people[name].apart}
         return Cast(looks, source.apart(), source.held_out)
-    clients = population_of(recipe, 0 if makes(recipe.backbone) == "texts" else SIDE).clients
-    held = sum(len(client.held_out) for client in clients.values())
+    texts = makes(recipe.backbone) == "texts"
+    clients = population_of(recipe, 0 if texts else SIDE).clients
+    held = sum(sum(map(len, c.held_out.captions)) // WINDOW if texts else len(c.held_out) for c in clients.values())
     return Cast({name: client.style or EVERYBODY for name, client in clients.items()}, {}, held // max(1, len(clients)))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
+from coterie.models.shelves import makes
 from coterie.runs.recipe import Recipe
 from coterie.studies.cast import cast_of
 from coterie.studies.playing import needs_tuning
@@ -100,7 +101,7 @@ def _seconds(chosen: Chosen, recipe: Recipe, tuning: bool = False) -> float:
     own = getattr(getattr(form, "keeping", None), "steps", 0)
     after_each = shelf_name(getattr(form, "keeping", form)) == "ditto"
     trained = (rounds * fit.steps + own * (rounds if after_each else 1)) * fit.batch * len(names)
-    levels = recipe.evaluation.levels
+    levels = 1 if makes(recipe.backbone) == "texts" else recipe.evaluation.levels
     evaluations = rounds // recipe.evaluation.every + 1
     everything = len(names) if own or shelf_name(form) == "local" else looks
     scored = levels * len(names) * held * evaluations
