@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coterie.report.air_plot import plot
+
 TEXTS = ("about", "sources")
 
 
@@ -28,8 +30,13 @@ def on_air(server: Path) -> dict[str, Any] | None:
         for i, lap in enumerate(first)
         if lap["loss"] is not None
     ]  # fmt: skip
+    lines = [(row["name"], [step["costs"][k] + (step["loss"],) for step in steps]) for k, row in enumerate(rows)]
+    plots = [
+        plot([(name, [(point[which], point[2]) for point in some]) for name, some in lines], what)
+        for which, what in enumerate(("time", "energy"))
+    ]
     return {
-        "rows": rows, "steps": steps, "across": any(row["total"]["across"] for row in rows),
+        "rows": rows, "steps": steps, "plots": [one for one in plots if one], "across": any(row["total"]["across"] for row in rows),
         "forward": found["operations"]["forward"] / 1e9, "training": found["operations"]["training"] / 1e9,
     }  # fmt: skip
 
