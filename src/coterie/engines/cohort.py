@@ -116,7 +116,7 @@ class RoundCohort:
 
     ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not. ``enough`` says
     by stratum how many answers to the first call are waited for, where more clients were asked. ``lost`` are those who
-    stopped answering in mid-round.
+    stopped answering in mid-round, and why.
     """
 
     clients: tuple[ClientId, ...]
@@ -134,7 +134,7 @@ class RoundCohort:
     received: dict[str, Adapter] = field(default_factory=dict)
     enough: Mapping[str, int] = field(default_factory=dict)
     strata: Mapping[ClientId, str] = field(default_factory=dict)
-    lost: set[ClientId] = field(default_factory=set)
+    lost: dict[ClientId, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -240,7 +240,7 @@ class RoundCohort:
         Raises:
             QuorumLost: if they are too few of those whose answer was wanted.
         """
-        asked += len(self.lost)
+        asked, failures = asked + len(self.lost), {**self.lost, **failures}
         if self.required and asked and len(answered) < max(1, self.terms.quorum * asked):
             who, why = next(iter(failures.items()))
             raise QuorumLost(

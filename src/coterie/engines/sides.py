@@ -98,5 +98,5 @@ async def step(cohort: RoundCohort, half: Half, inputs: Mapping[ClientId, Any]) 
     going = replace(cohort, required=False, enough={})
     replies = await going.map(half, inputs)
     cohort.call = going.call
-    cohort.lost |= set(replies.failures)
+    cohort.lost |= replies.failures
     return replies

@@ -24,7 +24,12 @@ from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
 from coterie.runs.attendance import Change, require_possible
 from coterie.runs.budget import within_budget
-from coterie.runs.compatible import require_possible_form, require_small_own_part, require_what_rule_asks
+from coterie.runs.compatible import (
+    require_possible_form,
+    require_small_own_part,
+    require_targets_kept,
+    require_what_rule_asks,
+)
 from coterie.runs.lossy import require_bearable_codecs
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
@@ -282,6 +287,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         usual = int(getattr(one.method, "rank", 0))
         require_possible_form(one.form, one.devices.distinct_ranks(usual), usual, one.data.flip, where)
         require_what_rule_asks(one.form, where)
+        require_targets_kept(one.form, getattr(one.backbone, "makes", "pictures"), where)
         require_bearable_codecs(one, where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)
