@@ -7,6 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from coterie.core.errors import UserError
+from coterie.models.backbones.untrained import Untrained
+from coterie.models.parts import portions_of
 from coterie.runs.recipe import read_recipe
 from coterie.runs.run import start
 
@@ -58,13 +60,21 @@ def test_workers_give_the_same_bits_and_bytes(form, tmp_path):
 def test_one_client_of_a_split_model_is_local_training(tmp_path):
     """algorithms 16.5, to the bit: same draws, and nothing clips, for each side knows its own gradient only."""
     alone = ["data.num_clients=1", "engine.width=1", "codec.name=raw", "form.fit.clip=0", "method.targets=all",
-             "method.rank=2", "form.fit.steps=6", "form.fit.batch=2"]  # fmt: skip
+             "method.rank=2", "form.fit.steps=6", "form.fit.batch=2", "engine.dtype=fp32"]  # fmt: skip
     kept = {}
     for name, more in (("split", []), ("copies", ["form.server=copies"]), ("fedavg", [])):
         shelf = "fedavg" if name == "fedavg" else "split"
         recipe = read_recipe(None, [*SMALL, f"form.name={shelf}", *more, *alone, "form.keeping.name=none"])
-        start(recipe, tmp_path / name)
+        results = start(recipe, tmp_path / name)
         kept[name] = files(tmp_path / name)
+        if shelf == "split":  # algorithms 6.5, with levels, captions and their masks
+            sent = sum(row[6] for row in results["bytes"] if row[4] == "train")
+            step = 2 * 4 * (2 * 8 * 8 * 8 + 2 * 16 * 16 * 16 + 32 + 32 * 384 + 32)
+            messages = sum(row[7] for row in results["bytes"] if row[4] == "train")
+            assert messages == 2 * 2 * (1 + 2 * 6)
+            backbone = Untrained().load(torch.float32, 32)
+            part = portions_of(backbone.layout(2, 2.0, "all"), backbone.parts(1, "u")).client.size
+            assert 0 < sent - 2 * 6 * step - 2 * 2 * 4 * part < 1500 * messages
     assert kept["split"] == kept["copies"] == kept["fedavg"]
 
 
