@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -24,6 +24,7 @@ from coterie.core.errors import Halted, UserError
 from coterie.core.work import Fit, Fitted
 from coterie.engines.cohort import ClientFailed, raise_halted
 from coterie.engines.devices import Away, Straggler
+from coterie.engines.plain import fit_as_plain, fit_from_plain, told_of
 from coterie.engines.site import SiteHost
 from coterie.engines.trampoline import SERVER, Together, Work, run
 from coterie.engines.workshop import Workshop
@@ -291,19 +292,6 @@ async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
         else {"blob": _as_tensor(r)}
         for c, r in replies.items()
     }
-
-
-def fit_as_plain(fit: Fit) -> dict[str, Any]:
-    return {f.name: getattr(fit, f.name) for f in fields(fit)}
-
-
-def fit_from_plain(plain: Mapping[str, Any]) -> Fit:
-    return Fit(**{**plain, "levels": tuple(plain["levels"])})
-
-
-def told_of(done: Fitted) -> dict[str, Any]:
-    """All but the adapter."""
-    return {"num_examples": done.num_examples, "numbers": dict(done.numbers), "travel": done.travel}
 
 
 def _answer(value: Any) -> Any:
