@@ -14,6 +14,7 @@ from coterie.core.adapter import Adapter, Layout, LowRank, apart, build
 from coterie.core.factors import only, with_factor
 from coterie.core.protocols import Facts
 from coterie.core.shelf import Shelf
+from coterie.core.split import Portions, places
 from coterie.core.work import Fitted
 from coterie.engines.cohort import ClientFailed, Terms
 from coterie.engines.devices import Devices, layouts_for
@@ -94,12 +95,52 @@ def toy_work(kind, works, log=None):
             rows, level, _told, seed = w.payload
             drawn = torch.randn(rows["target"].shape, generator=torch.Generator().manual_seed(seed % 2**60))
             answers.append((({"target": rows["target"] + level * drawn},), 1.0))
+        elif kind == "side":
+            answers.append(toy_side(w))
         elif kind == "describe":
             answers.append(torch.tensor([float(ord(ch)) for ch in w.payload]))
         else:
             size = [int(1000 * sum(float(effect(a).sum()) * x for a, x in mix)) % 200 for _, mix, _ in w.payload]
             answers.append(np.stack([np.full((4, 4, 3), v, np.uint8) for v in size]))
     return answers
+
+
+PORTIONS = Portions(Layout("toy", LAYOUT.parts[:1]), Layout("toy", LAYOUT.parts[1:]))
+SIDES = {}
+
+
+def toy_side(w):
+    """A model in two places: ``h1`` is the client's target for the server's numbers, ``h2`` what these lack of it."""
+    key, verb = (w.payload["during"], w.client, w.payload["name"]), w.payload["verb"]
+    given = w.payload.get("given")
+    if verb == "begin":
+        portion, fit, rows = w.payload["portion"], w.payload["fit"], w.payload.get("rows")
+        rng = torch.Generator().manual_seed(w.payload.get("seed", 0) % 2**60)
+        SIDES[key] = {"portion": portion, "row": portion.row.clone(), "fit": fit, "rows": rows, "rng": rng, "taken": 0}
+        return fit.steps
+    side = SIDES[key]
+    mine, rate = places(LAYOUT, side["portion"].layout), side["fit"].rate
+    if w.client == "server":
+        if verb == "forward":
+            return {"h": given["h"] - side["row"], "live": ["h"]}
+        if verb == "backward":
+            side["row"] = side["row"] + rate * given["h"]
+            return {"h": given["h"]}
+        if verb == "loss":  # of the V-shape
+            side["row"] = side["row"] + rate * (given["h"] - side["row"])
+            return {"h": given["h"]}
+    elif verb == "forward":
+        return {"h": side["rows"]["target"].mean(0)[~mine], "live": ["h"]}
+    elif verb == "loss":
+        return {"h": (0.5 + torch.rand((), generator=side["rng"])) * given["h"]}
+    if given is not None:  # the client's step; that of its last gradient at the end
+        side["row"] = side["row"] + rate * (side["rows"]["target"].mean(0)[mine] - side["row"])
+        side["taken"] += 1
+    if verb == "backward":
+        return {}
+    done = SIDES.pop(key)
+    count = 0 if done["rows"] is None else len(done["rows"]["target"])
+    return Fitted(Adapter(done["portion"].layout, done["row"]), count, {"loss/last": float(done["row"].norm())})
 
 
 def cut(adapter, layout):
@@ -111,7 +152,7 @@ def cut(adapter, layout):
     return build(layout, pieces)
 
 
-WIRE = layouts_for(LAYOUT, {1, 2})
+WIRE = layouts_for(LAYOUT, {1, 2}, portions=PORTIONS)
 
 
 @dataclass
@@ -151,7 +192,7 @@ class World:
         by_name, mode = {type(o).__name__: o for o in owners}, wish_mode_of(self.form)
         devices = self.devices.of(list(self.targets), self.seed)
         rule = getattr(self.form, "aggregator", None)
-        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()}, rule)
+        layouts = layouts_for(LAYOUT, {device.rank for device in devices.values()}, rule, PORTIONS)
         house = House(header, layouts, Raw(), by_name, self.seed, mode, self.uplink)
         hosts = {}
         for client, target in self.targets.items():
@@ -174,7 +215,7 @@ class World:
         reaches = self.devices.reaches(self.targets, self.seed)
         terms = Terms(
             header, courier, layouts, Raw(), facts, self.seed, 0.3, self.sealed, tell, self.wave, self.uplink, times,
-            reaches,
+            reaches, PORTIONS,
         )  # fmt: skip
         folder = RunFolder(self.path)
         return Loop(recipe, folder, terms, LAYOUT.start(1), self.tests, 1000, tell)
@@ -280,6 +321,6 @@ def world(tmp_path):
     make.again = lambda w, **more: replace(
         w, path=tmp_path / f"again-{len(list(tmp_path.iterdir()))}", log=[], events=[], **more
     )
-    make.layout, make.effect, make.watched = LAYOUT, effect, watched
+    make.layout, make.effect, make.watched, make.work = LAYOUT, effect, watched, toy_work
     make.shelf, make.opened = Shelf, lambda blob: unpack(blob, WIRE)[1]
     return make

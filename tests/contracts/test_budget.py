@@ -33,6 +33,21 @@ def test_a_client_takes_the_budgets_steps(world, form, keeping):
     assert local_steps(recipe.form, 2) == 48
 
 
+def test_of_a_split_model_steps_are_counted_alike(world):
+    settings = {"name": "split", "keeping": {"name": "finetune", "steps": 8}}
+    recipe = make_recipe({"rounds": 2, "budget": 48, "form": settings}, "toy")
+    w, taken = world(recipe.form, clients=3, rounds=2), Counter()
+
+    def noting(kind, works):
+        gradients = [w for w in works if kind == "side" and w.payload["verb"] in ("backward", "end")]
+        taken.update(w.client for w in gradients if w.payload["given"] is not None)
+        taken.update({w.client: w.payload[1].steps for w in works if kind == "fit"})
+
+    world.watched(w, noting)
+    assert dict(taken) == {**dict.fromkeys(w.targets, 48), "server": 3 * 40}
+    assert local_steps(recipe.form, 2) == 48
+
+
 def test_what_cannot_be_shared_out_is_one_line():
     hierarchical = {"name": "hierarchical", "edge_rounds": 2, "keeping": {"name": "ditto", "steps": 3}}
     with pytest.raises(UserError, match=r"toy: budget: 50 local steps .* over 6 trainings with 3 .*; take 48 or 54"):

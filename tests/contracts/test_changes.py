@@ -30,6 +30,7 @@ FORMS = [
     ("clustered", {"grouping": "weights", "keeping": "none"}),
     ("clustered", {"grouping": "oracle", "regroup_every": 2}),
     ("clustered", {"grouping": "single", "keeping": "finetune"}),
+    ("split", {"fit": {"steps": 2}}),
     ("ifca", {"clusters": 2, "keeping": "ditto"}),
 ]
 IDS = ["-".join([form, *map(str, s.values())])[:40] for form, s in FORMS]

@@ -51,6 +51,9 @@ SETTINGS = [
     ("scaffold", {"step": 0.5, "keeping": "split", "fit": {"optimiser": "sgd", "warmup": 0}}),
     ("split_steps", {}),
     ("split_steps", {"cut": 0.3, "server_steps": 4, "aggregator": "product_svd", "keeping": "ditto"}),
+    ("split", {"fit": {"steps": 3}}),
+    ("split", {"server": "copies", "keeping": "finetune", "fit": {"steps": 2}}),
+    ("split", {"shape": "v", "fit": {"steps": 2}}),
     ("sequential", {}),
     ("sequential", {"order": "boustrophedon", "average": True, "step": 0.5, "forgetting": "hop"}),
     ("sequential", {"order": "fixed", "anchor": "round", "fit": {"mu": 0.1}, "keeping": "ditto"}),
@@ -109,7 +112,7 @@ KILLED = [
     for i, (form, s) in enumerate(SETTINGS)
     if i in range(1, 7)
     or form == "rooted"
-    or (form, len(s)) in (("ifca", 1), ("sequential", 4))
+    or (form, len(s)) in (("ifca", 1), ("sequential", 4), ("split", 1))
     or s.get("keeping") == "split"
     or s.get("aggregator") in ("fedex", "flora", "fedask", "fed_sb")
     or "fedadam" in str(s)

@@ -6,7 +6,7 @@ import pytest
 
 from coterie.core.errors import UserError
 from coterie.federation.shelves import FORMS, GROUPINGS, KEEPINGS, SPLITS
-from coterie.runs.compatible import require_early_groups, require_whole_adapters
+from coterie.runs.compatible import require_early_groups, require_part_keeping, require_whole_adapters
 
 SIZES = {"random": {"sizes": [2, 1]}, "given": {"groups": {"north": ["a0", "b1"], "south": ["a2"]}}}  # of three people
 NEEDED = {"ifca": {"clusters": 2}}  # no more than there are people
@@ -33,11 +33,13 @@ def table():
 
 
 def possible(form, settings):
-    """Two pairs are refused in every recipe: factors that do nothing alone cannot be compared, nor what is not yet."""
+    """Refused in every recipe: factors that do nothing alone cannot be compared, nor what is not yet, and who has a
+    part of the model cannot train all of it in every round."""
     try:
         built = FORMS.build({"name": form, **settings})
         require_whole_adapters(built, "")
         require_early_groups(built, "")
+        require_part_keeping(built, "")
     except UserError:
         return False
     return True
@@ -48,10 +50,14 @@ TABLE = [pair for pair in ALL if possible(*pair)]
 
 
 def test_only_split_adapters_cannot_be_compared_nor_those_that_an_edge_would_wait_for():
-    refused = [pair for pair in ALL if pair not in TABLE]
+    refused = [pair for pair in ALL if pair not in TABLE and pair[0] != "split"]
     assert {form for form, _ in refused} == {"clustered", "rooted", "hierarchical", "split_steps"}
     assert all(s["keeping"] == "split" or form == "hierarchical" for form, s in refused)
     assert all(form == "split_steps" or s["grouping"]["name"] in ("weights", "both") for form, s in refused)
+
+
+def test_of_a_split_model_nothing_is_kept_but_what_is_made_at_the_end():
+    assert {s["keeping"] for form, s in TABLE if form == "split"} == {"none", "finetune"}
 
 
 def test_the_table_has_every_name():

@@ -129,13 +129,13 @@ def _fit_chunk(
         gradient = bank.grad if bank.dtype == torch.float32 else bank.grad.float()
         for k in live:
             losses[k].append(values[k])
-            if not _finite(values[k]):
+            if not is_finite(values[k]):
                 failed.add(k)
                 continue
-            optimiser.param_groups[k]["lr"] = _rate(jobs[k].fit, len(losses[k]) - 1)
-            pulled = _pulled(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
+            optimiser.param_groups[k]["lr"] = rate_at(jobs[k].fit, len(losses[k]) - 1)
+            pulled = with_pull(gradient[k], bank.master[k], jobs[k].fit, anchors.get(k))
             mine = cores[k].seen(pulled) if k in cores else pulled * trained[k] if k in trained else pulled
-            rows[k].grad = _prepared(mine, jobs[k].fit.clip, drifts.get(k))
+            rows[k].grad = clipped(mine, jobs[k].fit.clip, drifts.get(k))
         optimiser.step()
         for k, mine in trained.items():  # decay would move what has no gradient
             bank.master[k] = torch.where(mine, bank.master[k], begun[k])
@@ -154,7 +154,8 @@ def _client_losses(
     """Each slot's mean loss, ``(slots,)``; the sum over clients is what is differentiated, never their mean."""
     examples = {k: sets_of(jobs[k].prepared)[bucket] for k in live}
     drawn = {
-        k: bank.backbone.draw(examples[k], batch, jobs[k].fit.drop, generators[k], *_levels(jobs[k].fit)) for k in live
+        k: bank.backbone.draw(examples[k], batch, jobs[k].fit.drop, generators[k], *levels_of(jobs[k].fit))
+        for k in live
     }
     some = drawn[live[0]]
     idle = {name: torch.zeros_like(value) for name, value in some.items()}
@@ -163,14 +164,14 @@ def _client_losses(
     return bank.backbone.losses(rows).view(-1, batch).mean(1)
 
 
-def _pulled(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
+def with_pull(gradient: Tensor, row: Tensor, fit: Fit, anchor: Tensor | None) -> Tensor:
     """The pull toward the anchor added, in place."""
     if anchor is not None:
         gradient += fit.mu * (row - anchor)
     return gradient
 
 
-def _prepared(gradient: Tensor, clip: float, drift: Tensor | None) -> Tensor:
+def clipped(gradient: Tensor, clip: float, drift: Tensor | None) -> Tensor:
     """The norm of all that a client trains clipped, what corrects its drift added; in place."""
     if clip:
         gradient *= (clip / (torch.linalg.vector_norm(gradient) + 1e-6)).clamp(max=1.0)
@@ -179,25 +180,25 @@ def _prepared(gradient: Tensor, clip: float, drift: Tensor | None) -> Tensor:
     return gradient
 
 
-def _levels(fit: Fit) -> tuple[Levels, ...]:
+def levels_of(fit: Fit) -> tuple[Levels, ...]:
     """Said only where it is not all: a backbone without noise knows nothing of levels."""
     return () if fit.levels == EVERY_LEVEL else (fit.levels,)
 
 
-def _rate(fit: Fit, step: int) -> float:
+def rate_at(fit: Fit, step: int) -> float:
     return fit.rate * min(1.0, (step + 1) / fit.warmup) if fit.warmup else fit.rate
 
 
 def _result(bank: Bank, slot: int, job: FitJob, losses: list[float]) -> Fitted | NotFinite:
     adapter = bank.read(slot, job.start.layout) if job.fit.steps else job.start
-    if not all(map(_finite, losses)) or not torch.isfinite(adapter.row).all():
+    if not all(map(is_finite, losses)) or not torch.isfinite(adapter.row).all():
         return NotFinite(f"{job.client}: the training loss is no finite number; try a smaller form.fit.rate")
     examples = count_of(job.prepared)
     numbers = (
         {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
     )
-    return Fitted(adapter, examples, numbers, sum(_rate(job.fit, step) for step in range(len(losses))))
+    return Fitted(adapter, examples, numbers, sum(rate_at(job.fit, step) for step in range(len(losses))))
 
 
-def _finite(value: float) -> bool:
+def is_finite(value: float) -> bool:
     return value - value == 0.0

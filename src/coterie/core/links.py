@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from coterie.core.adapter import Adapter
     from coterie.core.protocols import ClientId, Facts, Half, Replies
+    from coterie.core.split import Portions, Side
     from coterie.core.work import Fit, Fitted
 
 Costs = Mapping[tuple["ClientId", "ClientId"], float]
@@ -71,6 +72,19 @@ class Links(Protocol):
 
     async def look(self, half: Half, inputs: Mapping[ClientId, Any]) -> Replies:
         """Like ``map``, to measure: sites know what they learned in this round and remember nothing of being asked."""
+        ...
+
+    async def step(self, half: Half, inputs: Mapping[ClientId, Any]) -> Replies:
+        """Like ``map``, in mid-round: who does not answer is out, and is missed when a ``map`` counts the answers."""
+        ...
+
+    @property
+    def portions(self) -> Portions:
+        """Which layers of the adapter are trained where, for a form that splits the model."""
+        ...
+
+    async def side(self, portion: Adapter, fit: Fit, name: str = "") -> Side:
+        """The server's side of a split model, or one of several by name, begun anew with a portion of the adapter."""
         ...
 
     def backhaul(self, direction: Literal["up", "down"], values: Mapping[str, Any]) -> Replies:

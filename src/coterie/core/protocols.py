@@ -12,6 +12,7 @@ from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.links import Links
+from coterie.core.split import ClientSide
 from coterie.core.update import Update
 from coterie.core.work import Fit, Fitted, Task
 
@@ -50,6 +51,11 @@ class Site(Protocol):
 
     async def fit(self, start: Adapter, fit: Fit) -> Fitted:
         """Local training from ``start`` on this client's own examples."""
+        ...
+
+    @property
+    def side(self) -> ClientSide:
+        """The client's side of a split model; what it holds between messages is gone with the round."""
         ...
 
     async def evaluate(self, adapter: Adapter | None, test: str) -> Tensor:

@@ -13,11 +13,13 @@ from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
 from coterie.core.links import Relayed, Seen
 from coterie.core.protocols import ClientId, Facts, Half, Part
+from coterie.core.split import Portions, Side
 from coterie.core.work import Fit, Fitted, Task
 from coterie.engines.memory import version_of
 from coterie.engines.relay import relay
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.server_fit import train
+from coterie.engines.sides import ServerSide, step
 from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.sampling import first_to_answer
@@ -89,6 +91,7 @@ class Terms:
         wave: clients that are asked at once; the next ones are asked when all of these have answered, so that what is
             in memory does not grow with a round's clients. It changes no number.
         reaches: whether two clients' devices can hand over directly in a round.
+        portions: of the adapter, at clients and at the server, where a form splits the model.
     """
 
     header: Header
@@ -104,6 +107,7 @@ class Terms:
     uplink: tuple[Codec, ...] = ()
     times: Mapping[ClientId, float] = field(default_factory=dict)
     reaches: Callable[[int, ClientId, ClientId], bool] = lambda round, one, other: True
+    portions: Portions | None = None
 
 
 @dataclass
@@ -111,7 +115,8 @@ class RoundCohort:
     """Clients of one round and attempt; what it meters belongs to the attempt until the loop accepts it.
 
     ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not. ``enough`` says
-    by stratum how many answers to the first call are waited for, where more clients were asked.
+    by stratum how many answers to the first call are waited for, where more clients were asked. ``lost`` are those who
+    stopped answering in mid-round, and why.
     """
 
     clients: tuple[ClientId, ...]
@@ -129,6 +134,7 @@ class RoundCohort:
     received: dict[str, Adapter] = field(default_factory=dict)
     enough: Mapping[str, int] = field(default_factory=dict)
     strata: Mapping[ClientId, str] = field(default_factory=dict)
+    lost: dict[ClientId, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -205,6 +211,17 @@ class RoundCohort:
         self.call = looking.call
         return replies
 
+    async def step(self, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap | SumMap:
+        return await step(self, half, inputs)
+
+    @property
+    def portions(self) -> Portions:
+        assert self.terms.portions is not None  # a form that splits no layers does not ask
+        return self.terms.portions
+
+    async def side(self, portion: Adapter, fit: Fit, name: str = "") -> Side:
+        return await ServerSide(self, name).begin(portion, fit)
+
     def backhaul(self, direction: Literal["up", "down"], values: Mapping[str, Any]) -> ReplyMap:
         arrived = {}
         for edge, value in sorted(values.items()):
@@ -223,6 +240,7 @@ class RoundCohort:
         Raises:
             QuorumLost: if they are too few of those whose answer was wanted.
         """
+        asked, failures = asked + len(self.lost), {**self.lost, **failures}
         if self.required and asked and len(answered) < max(1, self.terms.quorum * asked):
             who, why = next(iter(failures.items()))
             raise QuorumLost(

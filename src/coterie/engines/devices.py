@@ -21,6 +21,7 @@ from coterie.core.factors import FACTORS, layout_of
 from coterie.core.protocols import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import Problems, ShelfProblem
+from coterie.core.split import Portions
 from coterie.engines.cohort import ClientFailed
 
 
@@ -199,14 +200,17 @@ class Devices:
         return float(np.exp(self.spread * rng.standard_normal()))
 
 
-def layouts_for(layout: Layout, ranks: Iterable[int], rule: Aggregator | None = None) -> tuple[Layout, ...]:
+def layouts_for(
+    layout: Layout, ranks: Iterable[int], rule: Aggregator | None = None, portions: Portions | None = None
+) -> tuple[Layout, ...]:
     """All layouts that adapters on the wire may have: a run's own first, two such side by side, smaller ranks, one
-    factor of each, and what a rule sends besides.
+    factor of each, what a rule sends besides, and what a client has of a split model.
     """
     own = [layout, *(layout.with_rank(rank) for rank in sorted(set(ranks)) if rank)]
     besides = [more for one in own for more in rule.layouts(one)] if rule else []
     single = [layout_of(one, factor) for one in own for factor in FACTORS]
-    return tuple(dict.fromkeys([layout, together(layout, layout), *own, *single, *besides]))
+    parts = [portions.client] if portions else []
+    return tuple(dict.fromkeys([layout, together(layout, layout), *own, *single, *besides, *parts]))
 
 
 def _dealt(key: str, given: Any, clients: Sequence[str], usual: Any) -> dict[str, Any]:

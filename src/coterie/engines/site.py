@@ -15,12 +15,14 @@ from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout, weighted_sum
 from coterie.core.seeds import seed_for
+from coterie.core.split import ClientSide
 from coterie.core.work import Fit, Fitted
 from coterie.data.table import Pictures
 from coterie.engines.cohort import ClientFailed
 from coterie.engines.devices import Away, Device
 from coterie.engines.disk import write_bytes
 from coterie.engines.memory import SiteMemory, version_of
+from coterie.engines.sides import SiteSide
 from coterie.engines.trampoline import Work
 from coterie.federation.wish_mode import WishMode
 from coterie.models.backbone import Rows, Shaped, count_of
@@ -169,14 +171,22 @@ class OpenSite:
     def folder(self) -> Path:
         return self.host.belongings.folder
 
-    async def fit(self, start: Adapter, fit: Fit) -> Fitted:
+    def draws(self, fit: Fit) -> tuple[int, Fit]:
+        """The seed of the next training's draws, and that training as this machine can do it."""
         purpose = f"fit/{self.header.purpose}/{self.header.call}/{self.fits}"
         self.fits += 1
-        seed = seed_for(self.host.house.seed, self.header.round, self.client, purpose)
+        if self.header.purpose == "train" and self.num_examples:
+            fit = replace(fit, steps=self.host.belongings.device.steps(fit.steps))
+        return seed_for(self.host.house.seed, self.header.round, self.client, purpose), fit
+
+    @property
+    def side(self) -> ClientSide:
+        return SiteSide(self)
+
+    async def fit(self, start: Adapter, fit: Fit) -> Fitted:
+        seed, fit = self.draws(fit)
         if self.num_examples == 0:
             return Fitted(start, 0, {})
-        if self.header.purpose == "train":
-            fit = replace(fit, steps=self.host.belongings.device.steps(fit.steps))
         self.trained += fit.steps * fit.batch
         done: Fitted = await Work("fit", self.client, (start, fit, self.host.belongings.train, seed))
         times = self.host.belongings.device.overstates

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -24,6 +24,7 @@ from coterie.core.errors import Halted, UserError
 from coterie.core.work import Fit, Fitted
 from coterie.engines.cohort import ClientFailed, raise_halted
 from coterie.engines.devices import Away, Straggler
+from coterie.engines.plain import fit_as_plain, fit_from_plain, told_of
 from coterie.engines.site import SiteHost
 from coterie.engines.trampoline import SERVER, Together, Work, run
 from coterie.engines.workshop import Workshop
@@ -138,6 +139,8 @@ class Workers:
             return [answers.get(w.client, ClientFailed(f"there is no client called {w.client!r}")) for w in works]
         if kind == "fit":
             return [self._trained(*work.payload) for work in works]
+        if kind == "side":
+            return [self._at_side(work.payload) for work in works]
         # The server's pictures or texts: the requests are shared out evenly, each worker's in order.
         flat = [request for w in works for request in w.payload]
         answers = self._exchange({"sample": flat})
@@ -147,12 +150,24 @@ class Workers:
 
     def _trained(self, start: Adapter, fit: Fit, rows: Any, seed: int) -> Fitted | Exception:
         """The server's own training, in the first worker: this process holds no backbone."""
-        plain = {f.name: getattr(fit, f.name) for f in fields(fit)}
-        job = {"start": start, "fit": plain, "rows": list(rows) if isinstance(rows, tuple) else rows, "seed": seed}
+        job = {
+            "start": start,
+            "fit": fit_as_plain(fit),
+            "rows": list(rows) if isinstance(rows, tuple) else rows,
+            "seed": seed,
+        }
         answer = self._exchange({"fit": {"job": job}})["job"]
         if isinstance(answer, Exception):
             return answer
         return Fitted(Adapter(start.layout, answer["row"]), **answer["told"])
+
+    def _at_side(self, asked: Mapping[str, Any]) -> Any:
+        """The server's side of a split model is in the first worker too."""
+        plain = {key: fit_as_plain(value) if isinstance(value, Fit) else value for key, value in asked.items()}
+        answer = self._exchange({"side": {"job": plain}})["job"]
+        if isinstance(answer, Mapping) and "portion" in answer:
+            return Fitted(answer["portion"], **answer["told"])
+        return answer
 
     def _exchange(self, job: Mapping[str, Any]) -> dict[str, Any]:
         (kind, items), count = next(iter(job.items())), len(self._pipes)
@@ -160,7 +175,7 @@ class Workers:
         for number, pipe in enumerate(self._pipes):
             if kind == "visit":
                 share: Any = {c: blob for c, blob in items.items() if self._seats[c] == number}
-            elif kind == "fit":
+            elif kind in ("fit", "side"):
                 share = items if number == 0 else {}
             else:
                 mine = range(number, len(items), count)
@@ -238,7 +253,7 @@ def _work(pipe: Connection, staff: Staff, number: int) -> None:
         except UserError as error:
             reply = {"error": str(error), "halted": isinstance(error, Halted)}
         try:
-            pipe.send_bytes(pack(Header(), reply))
+            pipe.send_bytes(pack(Header(), reply, standalone=True))
         except OSError:
             return
 
@@ -252,13 +267,22 @@ async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
     if "fit" in job:
         asked = job["fit"]["job"]
         rows = tuple(asked["rows"]) if isinstance(asked["rows"], list) else asked["rows"]
-        fit = Fit(**{**asked["fit"], "levels": tuple(asked["fit"]["levels"])})
+        fit = fit_from_plain(asked["fit"])
         try:
             done: Fitted = await Work("fit", SERVER, (asked["start"], fit, rows, asked["seed"]))
         except Exception as error:  # a loss that is no number: for the main process to say
             return {"job": {"failed": str(error), "kind": ClientFailed.kind}}
-        told = {"num_examples": done.num_examples, "numbers": dict(done.numbers), "travel": done.travel}
-        return {"job": {"row": done.adapter.row, "told": told}}
+        return {"job": {"row": done.adapter.row, "told": told_of(done)}}
+    if "side" in job:
+        asked = job["side"]["job"]
+        asked = {key: fit_from_plain(value) if key == "fit" else value for key, value in asked.items()}
+        try:
+            answer = await Work("side", SERVER, asked)
+        except Exception as error:
+            return {"job": {"failed": str(error), "kind": ClientFailed.kind}}
+        if isinstance(answer, Fitted):
+            answer = {"portion": answer.adapter, "told": told_of(answer)}
+        return {"job": {"answer": answer}}
     visits: dict[str, Coroutine[Any, Any, Any]] = {
         client: side.hosts[client].handle(_as_bytes(blob)) for client, blob in job["visit"].items()
     }
@@ -281,6 +305,8 @@ def _answer(value: Any) -> Any:
         return KINDS[value["kind"]](value["failed"])
     if "row" in value:
         return value
+    if "answer" in value:
+        return value["answer"]
     return _as_bytes(value["blob"])
 
 

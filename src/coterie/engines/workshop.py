@@ -12,7 +12,8 @@ import torch
 from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
-from coterie.bank.fit import FitJob, fit
+from coterie.bank.fit import FitJob, NotFinite, fit
+from coterie.bank.sides import Sides
 from coterie.bank.write import Asked, Writing, write
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
@@ -22,6 +23,7 @@ from coterie.engines.trampoline import Work
 from coterie.models.backbone import Rows, Shaped, sets_of
 from coterie.models.buried import bury
 from coterie.models.encoders.public import public_texts, wish_vectors
+from coterie.models.parts import Parts
 
 NO_ROOM = (
     "one client alone does not fit into memory: {}; lower form.fit.batch or method.rank, or of a pipeline set "
@@ -40,6 +42,7 @@ class Workshop:
         writing: how the next token of a text is chosen.
         progress: called with a kind of work, steps done and steps in all.
         tell: called with an event and its fields.
+        parts: the network cut in two, where a form splits it.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class Workshop:
         writing: Writing | None = None,
         progress: Progress = lambda kind, done, total: None,
         tell: Callable[..., None] = lambda event, **fields: None,
+        parts: Parts | None = None,
     ) -> None:
+        self.sides = Sides(bank, parts) if parts is not None else None
         self.bank, self.steps, self.guidance, self.progress, self.tell = bank, steps, guidance, progress, tell
         self.writing = writing or Writing()
 
@@ -106,6 +111,17 @@ class Workshop:
         found = tuple(bury(some, noise, level, told, seed_for(seed, 0, "", str(shape))) for shape, some in shapes)
         signal, strength = noise.weights(torch.tensor([level]), torch.zeros(1, 1))
         return found, float((signal / strength) ** 2)
+
+    def _side(self, works: Sequence[Work]) -> Sequence[Any]:
+        """One after another, in passes of one client."""
+        return [with_room(functools.partial(self._at_side, w), lambda: False, NO_ROOM) for w in works]
+
+    def _at_side(self, work: Work) -> Any:
+        assert self.sides is not None
+        try:
+            return self.sides.do(work.client, work.payload)
+        except (NotFinite, LookupError) as error:
+            return error
 
     def _sample(self, works: Sequence[Work]) -> Sequence[Any]:
         if self.bank.backbone.makes == "texts":

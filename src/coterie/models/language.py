@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
 from coterie.models.backbone import Makes, Rows
+from coterie.models.decoder_parts import DecoderParts
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
 from coterie.models.targets import layout_of
@@ -84,6 +85,9 @@ class LanguageModel:
 
     def draw(self, prepared: Rows, batch: int, drop: float, generator: torch.Generator) -> Rows:
         return drawn(prepared, batch, generator)
+
+    def parts(self, cut: int, shape: str) -> DecoderParts:
+        return DecoderParts(self.network, self.losses, cut, shape)
 
     def preceded(self, prepared: Rows, by: Rows, tokens: int) -> Rows:
         """Held-out windows with the last tokens of other text before each, which nothing is scored of.

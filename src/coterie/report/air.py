@@ -36,7 +36,8 @@ def on_air(server: Path) -> dict[str, Any] | None:
         for which, what in enumerate(("time", "energy"))
     ]
     return {
-        "rows": rows, "steps": steps, "plots": [one for one in plots if one], "across": any(row["total"]["across"] for row in rows),
+        "rows": rows, "steps": steps, "plots": [one for one in plots if one],
+        "across": any(row["total"]["across"] for row in rows),
         "forward": found["operations"]["forward"] / 1e9, "training": found["operations"]["training"] / 1e9,
     }  # fmt: skip
 

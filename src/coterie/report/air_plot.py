@@ -1,4 +1,4 @@
-"""Held-out loss against modelled time and energy, a line a profile: times differ by powers of ten, so axes are in them."""
+"""Held-out loss against modelled time and energy, a line a profile; profiles differ by powers of ten, so do axes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from html import escape
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 230, 46, 84, 12, 44
-TIMES = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 36_000: "10 h", 86_400: "1 day", 864_000: "10 d",
-         8_640_000: "100 d"}  # fmt: skip
-JOULES = {10.0**k: f"{10 ** (k % 3)} {'J' if k < 3 else 'kJ' if k < 6 else 'MJ' if k < 9 else 'GJ'}" for k in range(12)}
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+TIMES = {1: "1 s", 10: "10 s", MINUTE: "1 min", 10 * MINUTE: "10 min", HOUR: "1 h", 10 * HOUR: "10 h", DAY: "1 day",
+         10 * DAY: "10 days", 100 * DAY: "100 days"}  # fmt: skip
+UNITS = ("J", "kJ", "MJ", "GJ")
+JOULES = {10.0**k: f"{10 ** (k % 3)} {UNITS[k // 3]}" for k in range(12)}
 TITLES = {"time": "modelled time", "energy": "modelled energy of all devices"}
 
 Lines = Sequence[tuple[str, Sequence[tuple[float, float]]]]

@@ -19,6 +19,11 @@ BURIED = (
     "As much of every training picture as its noise leaves, which is in the journal as buried/snr; and with encoded "
     "captions, what these say."
 )
+ACTIVATIONS = (
+    "What the first layers make of a training picture or text, in every step. Their weights are known but for a small "
+    "adapter, so that somebody who tries can turn much of it back; encoded captions among it say what these say. "
+    "The trained part of the adapter goes along at the end of a round."
+)
 SCORES = "How well an adapter fits this person's held-out pictures, and how many of the drawn ones look like copies."
 RECEIPT = "Only whether two people keep the very same adapter: it is a checksum."
 
@@ -48,6 +53,8 @@ def sent_by_people(arm: Arm) -> list[Crossing]:
         ),
         "keep": ("a receipt for what was kept", "once, at the end", RECEIPT),
     }  # fmt: skip
+    if arm.form == "split":
+        kinds["train"] = ("activations and gradients", "several times in every step", ACTIVATIONS)
     if arm.written:
         kinds = {purpose: (what, when, _of_texts(reveals)) for purpose, (what, when, reveals) in kinds.items()}
     found = []
@@ -103,7 +110,9 @@ class Weight:
 
 
 def weight_of(arm: Arm) -> Weight | None:
-    """The mean trained message of a person and round; None if nobody sent one."""
+    """The mean trained message of a person and round; None if nobody sent one, or what was sent is no adapter."""
+    if arm.form == "split":
+        return None
     ups = [p for p in arm.meter.num_bytes if (p.purpose, p.direction) == ("train", "up") and _a_persons(p)]
     messages = sum(arm.meter.num_messages[p] for p in ups)
     if not messages:

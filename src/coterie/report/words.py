@@ -9,7 +9,7 @@ FORMS = {
     "clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone",
     "ifca": "The adapter that suits best", "sequential": "One adapter from device to device",
     "hierarchical": "One adapter by way of edges", "scaffold": "One adapter, drift corrected",
-    "split_steps": "One adapter, noise at the server",
+    "split_steps": "One adapter, noise at the server", "split": "One model in two places",
 }  # fmt: skip
 GROUPINGS = {
     "wishes": "grouped by what they wished for in their own words",

@@ -23,6 +23,7 @@ from coterie.core.errors import UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
+from coterie.core.split import Portions
 from coterie.data import partition
 from coterie.data.buckets import Buckets, Cut
 from coterie.data.population import MOST_PROMPTS, ClientData, Population, mirrored, pooled, validation
@@ -41,6 +42,7 @@ from coterie.evals.wishes import Listener
 from coterie.federation.wish_mode import wish_mode_of
 from coterie.models.backbone import Backbone, Draws, Rows, Shaped, Writes
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
+from coterie.models.parts import parts_of, portions_of
 from coterie.runs.attendance import require_known, wishes_by_round
 from coterie.runs.gallery import artist_of
 from coterie.runs.recipe import Engine, Recipe, digest_of
@@ -64,6 +66,7 @@ class Assembly:
     workshop: Workshop
     hosts: Mapping[str, SiteHost]
     facts: Mapping[str, Facts]
+    portions: Portions | None = None
 
 
 @dataclass(frozen=True)
@@ -276,8 +279,9 @@ def assemble(
     owners = (recipe.form, HeldOut(), Keeper(recipe.form), Listener(), artist_of(recipe, prompts))
     mode, by_name = wish_mode_of(recipe.form), {type(o).__name__: o for o in owners}
     devices = recipe.devices.of(list(people.clients), recipe.seed)
-    rule = getattr(recipe.form, "aggregator", None)
-    layouts = layouts_for(layout, {device.rank for device in devices.values()}, rule)
+    rule, parts = getattr(recipe.form, "aggregator", None), parts_of(backbone, recipe.form)
+    portions = portions_of(layout, parts)
+    layouts = layouts_for(layout, {device.rank for device in devices.values()}, rule, portions)
     house = House(header, layouts, recipe.codec, by_name, recipe.seed, mode, recipe.uplink)
     of_styles: dict[tuple[str, str], Rows | Shaped] = {}
     hosts = {
@@ -294,10 +298,10 @@ def assemble(
     }
     backbone.free()
     bank = bank_for(backbone, layout, recipe.engine.width, recipe.engine.moments, recipe.engine.rows or MOST_ROWS)
-    more: dict[str, Any] = {"tell": tell} | ({} if progress is None else {"progress": progress})
+    more: dict[str, Any] = {"tell": tell, "parts": parts} | ({} if progress is None else {"progress": progress})
     writing = Writing(**recipe.texts.model_dump())
     workshop = Workshop(bank, recipe.pictures.steps, recipe.pictures.guidance, writing, **more)
-    return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts)
+    return Assembly(recipe, people, backbone, layout, header, workshop, hosts, facts, portions)
 
 
 def load_backbone(recipe: Recipe) -> Backbone:

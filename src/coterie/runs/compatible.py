@@ -6,9 +6,11 @@ from collections.abc import Set
 from typing import Any
 
 from coterie.core.errors import UserError
+from coterie.core.protocols import Keeping
 from coterie.core.shelf import shelf_name
 from coterie.data.shelf import SOURCES, holds
 from coterie.federation.shelves import FORMS
+from coterie.models.parts import GIVES_AWAY
 from coterie.models.shelves import BACKBONES, makes
 
 
@@ -19,6 +21,7 @@ def require_possible_form(form: Any, ranks: Set[int], usual: int, flip: bool, wh
     require_plain_steps(form, where)
     require_one_version(form, flip, where)
     require_one_rank(form, ranks, usual, where)
+    require_part_keeping(form, where)
 
 
 def require_whole_adapters(form: Any, where: str) -> None:
@@ -123,6 +126,24 @@ def require_one_rank(form: Any, ranks: Set[int], usual: int, where: str) -> None
             f"{where}: devices.ranks: the form {shelf_name(form)} needs method.rank, {usual}, for everybody; take "
             "fedavg or clustered with form.aggregator rank_bands"
         )
+
+
+def require_part_keeping(form: Any, where: str) -> None:
+    """What trains whole adapters in every round needs the whole model there."""
+    keeping = getattr(form, "keeping", None)
+    if keeping is None or not getattr(form, "splits_layers", False):
+        return
+    if type(keeping).after_round is not Keeping.after_round or not keeping.served_is_whole:
+        raise UserError(
+            f"{where}: form.keeping {shelf_name(keeping)} trains the whole model at a client in every round, and in "
+            f"the form {shelf_name(form)} a client has only a part of it; take finetune or none"
+        )
+
+
+def require_targets_kept(form: Any, makes: str, where: str) -> None:
+    """Whoever has the target of a noisy picture, and what was told of the noise, has the picture."""
+    if getattr(form, "shape", "") == "v" and makes == "pictures":
+        raise UserError(f"{where}: form.shape: {GIVES_AWAY}")
 
 
 def require_plain_steps(form: Any, where: str) -> None:

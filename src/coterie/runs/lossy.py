@@ -24,6 +24,11 @@ def require_bearable_codecs(recipe: Any, where: str) -> None:
             f"{where}: uplink: the form {shelf_name(recipe.form)} hands on what a client made, all written alike; "
             "leave uplink out, and use codec = 'int8' or 'cast'"
         )
+    if {"delta", "top_k"} & set(names) and getattr(recipe.form, "splits_layers", False):
+        raise UserError(
+            f"{where}: uplink: in the form {shelf_name(recipe.form)} an adapter goes back many messages after it came: "
+            "there is nothing to take a change against; leave delta and top_k out"
+        )
     for codec, name in zip(recipe.uplink[:-1], names, strict=False):
         if codec.last:
             raise UserError(f"{where}: uplink: after {name} numbers are as they travel; put it last")

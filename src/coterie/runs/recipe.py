@@ -28,6 +28,7 @@ from coterie.runs.compatible import (
     require_one_kind,
     require_possible_form,
     require_small_own_part,
+    require_targets_kept,
     require_what_rule_asks,
 )
 from coterie.runs.lossy import require_bearable_codecs
@@ -309,6 +310,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         usual = int(getattr(one.method, "rank", 0))
         require_possible_form(one.form, one.devices.distinct_ranks(usual), usual, one.data.flip, where)
         require_what_rule_asks(one.form, where)
+        require_targets_kept(one.form, getattr(one.backbone, "makes", "pictures"), where)
         require_bearable_codecs(one, where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)

@@ -24,6 +24,7 @@ from coterie.core.errors import Halted, UserError
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
+from coterie.core.split import Portions
 from coterie.data.population import Population
 from coterie.data.shelf import holds
 from coterie.data.sources.folders import Folders, mixed_with_folders
@@ -316,14 +317,17 @@ def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, 
     folder = RunFolder(path)
     if recipe.engine.workers == 0:
         parts = assemble(recipe, path, progress=crew.progress, tell=tell)
-        terms = terms_of(recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell)
+        terms = terms_of(
+            recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell, parts.portions
+        )
         return loop_of(recipe, terms, tests_of(parts), about(parts.backbone), folder), parts.workshop.do
     count = recipe.engine.workers
     workers = crew.workers(count)
     hellos = workers.begin({"recipe": as_plain(recipe), "path": str(path), "count": count})
     facts = {c: Facts(**plain) for hello in hellos for c, plain in hello["facts"].items()}
     hello = hellos[0]
-    terms = terms_of(recipe, hello["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell)
+    portions = Portions(*map(Layout.from_plain, hello["portions"])) if hello["portions"] else None
+    terms = terms_of(recipe, hello["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell, portions)
     tests = sorted({name for hello in hellos for name in hello["tests"]})
     return loop_of(recipe, terms, tests, hello["about"], folder), workers.do
 
@@ -343,6 +347,7 @@ def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed |
         "backbone": parts.backbone.digest,
         "about": about(parts.backbone),
         "tests": list(tests_of(parts)),
+        "portions": [p.as_plain() for p in (parts.portions.client, parts.portions.server)] if parts.portions else [],
     }
     return Staffed(parts.workshop, parts.hosts, parts.layout, hello)
 
@@ -359,13 +364,22 @@ def tests_of(parts: Assembly) -> tuple[str, ...]:
 
 
 def terms_of(
-    recipe: Recipe, backbone: str, layout: Layout, courier: Any, facts: Mapping[str, Facts], tell: Tell
+    recipe: Recipe,
+    backbone: str,
+    layout: Layout,
+    courier: Any,
+    facts: Mapping[str, Facts],
+    tell: Tell,
+    portions: Portions | None = None,
 ) -> Terms:
     """What holds for all exchanges of a run."""
     together = max(1, recipe.engine.width) * max(1, recipe.engine.workers)  # clients in one pass of everybody
     return Terms(
         header=header_of(recipe, backbone), courier=courier,
-        layouts=layouts_for(layout, {f.rank or 0 for f in facts.values()}, getattr(recipe.form, "aggregator", None)),
+        layouts=layouts_for(
+            layout, {f.rank or 0 for f in facts.values()}, getattr(recipe.form, "aggregator", None), portions
+        ),
+        portions=portions,
         codec=recipe.codec, facts=facts,
         seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
         wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends

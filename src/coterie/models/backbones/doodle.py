@@ -30,6 +30,7 @@ from coterie.models.noise import Flow
 from coterie.models.shelves import BACKBONES
 from coterie.models.targets import SETS, layout_of
 from coterie.models.unet import CONFIG, build_unet
+from coterie.models.unet_parts import UNetParts
 
 TARGETS = {
     **SETS,
@@ -135,6 +136,9 @@ class Doodle:
 
     def beside(self) -> None:
         return None
+
+    def parts(self, cut: int, shape: str) -> UNetParts:
+        return UNetParts(self.network, self.losses, cut)
 
     def free(self) -> None:
         minilm().free()

@@ -36,6 +36,7 @@ from coterie.models.packed import KINDS, pack, require_extra, weight_bytes
 from coterie.models.pipeline_files import Source, quiet
 from coterie.models.shelves import BACKBONES, Family
 from coterie.models.targets import layout_of
+from coterie.models.unet_parts import UNetParts
 
 NO_ROOM = "the autoencoder does not fit into memory: {}; lower backbone.side"
 AT_ONCE = 4  # captions encoded in one call
@@ -231,6 +232,9 @@ class Pipeline:
         twin = copy.copy(self)
         twin.device, twin.network = "meta", prepared_network(network, self.device, checkpointing)
         return twin
+
+    def parts(self, cut: int, shape: str) -> UNetParts:
+        return UNetParts(self.network, self.losses, cut)
 
     def beside(self) -> Beside:
         pipe, side = self.pipe, self.side
