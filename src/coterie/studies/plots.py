@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 Pixels = NDArray[np.uint8]
 INK, QUIET, PALE, ACCENT, AGAINST = "#1d1c1a", "#8a867c", "#e6e2d8", "#1b5fae", "#b4451f"
-ROW, TOP, LEFT, WIDTH = 26, 14, 330, 940
+ROW, TOP, LEFT, WIDTH = 26, 14, 360, 960
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,12 @@ def dots(lines: Sequence[Line], label: str) -> str:
 
 
 def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> str:
-    """Lines through points ``(x, y)``, each named at its end."""
+    """Lines through points ``(x, y)``, each named at its end; whole numbers like rounds begin at the first."""
     points = [p for line in lines.values() for p in line]
     height, left, right = 340, 70, 250
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    low_x, high_x, low_y, high_y = min([0.0, *xs]), max(xs), min(ys), max(ys)
+    counted = all(x == int(x) for x in xs)
+    low_x, high_x, low_y, high_y = min(xs) if counted else min([0.0, *xs]), max(xs), min(ys), max(ys)
     pad = 0.05 * (high_y - low_y or 1.0)
     low_y, high_y = low_y - pad, high_y + pad
 
@@ -90,7 +91,9 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: 
         y = at(0, tick)[1]
         parts.append(f'<path d="M{left} {y:.1f}H{WIDTH - right}" stroke="{PALE}"/>')
         parts.append(_text(left - 8, y + 4.5, f"{tick:g}", "end", QUIET))
-    for tick in ticks(low_x, high_x):
+    for tick in ticks(low_x, high_x) if high_x > low_x else [low_x]:
+        if counted and tick != int(tick):
+            continue
         parts.append(_text(at(tick, 0)[0], height + 18, f"{tick:g}", "middle", QUIET))
     ends = sorted(lines, key=lambda name: at(*lines[name][-1])[1])
     free = TOP + 6.0

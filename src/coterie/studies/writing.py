@@ -80,7 +80,7 @@ def hypotheses_plot(verdicts: Sequence[Verdict], results: Results) -> str:
         limit = -h.margin if h.criterion == "no worse" else h.margin
         name = f"{h.name}  {h.better} – {h.other}" + ("" if h.measure == "removed" else f", {h.measure}")
         colour = ACCENT if v.outcome == "supported" else AGAINST
-        lines.append(Line(name if len(name) < 52 else f"{h.name}  {name[len(h.name) + 2 :][:44]}…", [v.mean or 0.0],
+        lines.append(Line(name if len(name) < 50 else f"{h.name}  {name[len(h.name) + 2 :][:44]}…", [v.mean or 0.0],
                           v.low, v.high, limit, colour))  # fmt: skip
     return dots(lines, "paired difference and its 95 % interval; blue: supported, red: not; pale: what it had to reach")
 
