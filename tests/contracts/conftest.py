@@ -284,7 +284,8 @@ def watched(w, note=lambda kind, works: None):
         return toy_work(kind, works)
 
     results = trampoline(loop.play(), do)
-    return results, [(client, unpack(request, WIRE)[0], request, reply) for client, request, reply in courier.visits]
+    known = {client: host.house.layouts for client, host in courier.hosts.items()}
+    return results, [(c, unpack(request, known[c])[0], request, reply) for c, request, reply in courier.visits]
 
 
 def _numbers(path):
