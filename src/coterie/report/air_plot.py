@@ -7,6 +7,7 @@ from html import escape
 from math import ceil, floor, log10
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 230, 46, 84, 12, 44
+APART = 44  # of two labels on an axis
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 TIMES = {1: "1 s", 10: "10 s", MINUTE: "1 min", 10 * MINUTE: "10 min", HOUR: "1 h", 10 * HOUR: "10 h", DAY: "1 day",
          10 * DAY: "10 days", 100 * DAY: "100 days"}  # fmt: skip
@@ -39,12 +40,14 @@ def plot(lines: Lines, what: str) -> str:
         across = LEFT + (log10(x) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
         return across, TOP + (top - y) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
 
-    parts = []
+    parts, last = [], float("-inf")
     for value, label in (TIMES if what == "time" else JOULES).items():
         if low <= log10(value) <= high:
             x, _ = at(value, bottom)
             parts.append(f'<path class="grid" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-            parts.append(_text(x, HEIGHT - BOTTOM + 16, label, "middle"))
+            if x - last > APART:
+                parts.append(_text(x, HEIGHT - BOTTOM + 16, label, "middle"))
+                last = x
     step = 10 ** floor(log10((top - bottom) / 2))
     step *= next(k for k in (1, 2, 5) if (top - bottom) / (k * step) < 7)
     for k in range(ceil(bottom / step), floor(top / step) + 1):
@@ -63,7 +66,9 @@ def plot(lines: Lines, what: str) -> str:
 def _drawn(lines: Lines) -> list[str]:
     """Lines with their names at their ends, which are moved apart where they would touch."""
     parts: list[str] = []
-    ends = sorted((k for k, (_, some) in enumerate(lines) if some), key=lambda k: lines[k][1][-1][1])
+    ends = sorted(
+        (k for k, (_, some) in enumerate(lines) if some), key=lambda k: (lines[k][1][-1][1], -lines[k][1][-1][0])
+    )
     free = 0.0
     for k in ends:
         name, some = lines[k]
