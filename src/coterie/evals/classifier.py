@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coterie.core.errors import UserError, nearest
+from coterie.core.mixed import mixed
 
 Pixels = NDArray[np.uint8]
 JUDGES = ("style", "subject")
@@ -174,7 +175,7 @@ def _learned(
         for rows in torch.split(torch.randperm(len(x), generator=generator), BATCH):
             shown = _warped(x[rows], generator) if lessons.warp else x[rows]
             shown, wanted = _mixed(_moved(shown, generator), targets[rows], lessons.mix, generator)
-            with torch.autocast("cpu", torch.bfloat16):
+            with mixed("cpu"):
                 out = network(shown).float()
             loss = _loss(out, wanted, sums)
             optimiser.zero_grad()

@@ -20,6 +20,7 @@ from coterie.bank.write import Writing
 from coterie.core.adapter import Layout
 from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
+from coterie.core.mixed import computes_in_bf16
 from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
@@ -176,7 +177,7 @@ def resolve(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = engine.dtype
     if dtype == "auto":
-        dtype = "bf16" if _computes_in_bf16(device) else "fp32"
+        dtype = "bf16" if computes_in_bf16(device) else "fp32"
     workers = min(os.cpu_count() or 1, num_clients) if engine.workers < 0 else engine.workers
     alone = device != "cpu" or not recipe.backbone.embedded  # a large model is in memory once
     if workers == 1 or (alone and engine.workers < 0):
@@ -397,12 +398,6 @@ def memory_bytes(text: str) -> int:
     if not match:
         raise UserError(f"engine.memory: {text!r} is no size; wanted a number and a unit, like 3GB")
     return int(float(match[1]) * _UNITS[match[2].upper()])
-
-
-def _computes_in_bf16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
