@@ -13,5 +13,5 @@ def computes_in_bf16(device: str) -> bool:
 
 
 def mixed(device: str) -> torch.autocast:
-    """A context in which a network computes in bfloat16, its weights in float32; all in float32 where that is faster."""
+    """A context in which a network computes in bfloat16 over weights in float32; in float32 where that is faster."""
     return torch.autocast(device, torch.bfloat16, enabled=computes_in_bf16(device))
