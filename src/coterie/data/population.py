@@ -99,19 +99,26 @@ def pooled(population: Population, by_style: bool) -> Population:
 def validation(population: Population) -> Population:
     """The same people for choosing settings: some training subjects set aside, the held-out pictures not touched.
 
-    A subject is set aside by a digest of its name, so for everybody alike; one in ``VALIDATION`` is.
+    A subject is set aside by a digest of its name, so for everybody alike; one in ``VALIDATION`` is. Of whom that takes
+    none, the subject with the first digest is, and of whom it takes all, the one with the last digest stays. Who has a
+    single subject sets examples of it aside.
 
     Raises:
-        UserError: if somebody has nothing left to train on, or nothing set aside.
+        UserError: if somebody has a single example.
     """
     clients = {}
     for name, data in population.clients.items():
         columns = data.train.columns
         subjects = columns.get("subject") or columns.get("document") or data.train.captions
-        aside = [i for i, subject in enumerate(subjects) if _drawn(subject)]
-        rest = [i for i, subject in enumerate(subjects) if not _drawn(subject)]
-        if not aside or not rest:
-            raise UserError(f"data.test: {name} has too few subjects to set some aside for validation")
+        if len(set(subjects)) < 2:
+            subjects = [f"{subject} {number}" for number, subject in enumerate(subjects)]
+        known = sorted(set(subjects), key=_digest)
+        if len(known) < 2:
+            raise UserError(f"data.test: {name} has too few examples to set some aside for validation")
+        drawn = {subject for subject in known if _digest(subject)[0] % VALIDATION == 0} or {known[0]}
+        drawn -= {known[-1]} if len(drawn) == len(known) else set()
+        aside = [i for i, subject in enumerate(subjects) if subject in drawn]
+        rest = [i for i, subject in enumerate(subjects) if subject not in drawn]
         clients[name] = replace(data, train=data.train.take(rest), held_out=data.train.take(aside))
     return Population(clients, population.prompts)
 
@@ -144,8 +151,8 @@ def as_table(population: Population, skipped: Iterable[Skipped] = ()) -> Table:
     return replace(join(parts), skipped=tuple(skipped))
 
 
-def _drawn(subject: str) -> bool:
-    return hashlib.sha256(f"validation/{subject}".encode()).digest()[0] % VALIDATION == 0
+def _digest(subject: str) -> bytes:
+    return hashlib.sha256(f"validation/{subject}".encode()).digest()
 
 
 def _merge(name: str, members: Iterable[ClientData], style: str | None) -> ClientData:

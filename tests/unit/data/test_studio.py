@@ -1,5 +1,6 @@
 """The embedded set: its counts, its one split of subjects, and that nothing held out has been seen."""
 
+import itertools
 import re
 import tomllib
 from dataclasses import replace
@@ -62,8 +63,16 @@ def test_validation_subjects_are_set_aside_for_everybody_and_held_out_pictures_n
         assert len(data.train) + len(data.held_out) == len(people.clients[name].train)
         assert len(data.train) >= 6
         assert len(data.held_out) >= 2
-    few = replace(people.clients["ada"], train=people.clients["ada"].train.take([0]))
-    with pytest.raises(UserError, match=r"data\.test: ada has too few subjects"):
+    table = people.clients["ada"].train
+    for pair in itertools.combinations(range(len(table)), 2):  # also of two subjects, none of which is drawn, or both
+        two = validation(Population({"ada": replace(people.clients["ada"], train=table.take(pair))}, ())).clients["ada"]
+        assert (len(two.train), len(two.held_out)) == (1, 1)
+    same = table.take([0, 0, 0, 0])
+    one = validation(Population({"ada": replace(people.clients["ada"], train=same)}, ())).clients["ada"]
+    assert len(one.train) >= 1 <= len(one.held_out)
+    assert len(one.train) + len(one.held_out) == 4
+    few = replace(people.clients["ada"], train=table.take([0]))
+    with pytest.raises(UserError, match=r"data\.test: ada has too few examples"):
         validation(Population({"ada": few}, ()))
 
 
