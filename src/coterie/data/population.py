@@ -111,7 +111,7 @@ def validation(population: Population) -> Population:
         columns = data.train.columns
         subjects = columns.get("subject") or columns.get("document") or data.train.captions
         if len(set(subjects)) < 2:
-            subjects = [f"{subject} {number}" for number, subject in enumerate(subjects)]
+            subjects = tuple(f"{subject} {number}" for number, subject in enumerate(subjects))
         known = sorted(set(subjects), key=_digest)
         if len(known) < 2:
             raise UserError(f"data.test: {name} has too few examples to set some aside for validation")
