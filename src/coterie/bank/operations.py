@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from coterie.bank.bank import Bank
+from coterie.bank.whole import bank_for
 from coterie.core.adapter import Layout
 from coterie.models.backbone import Backbone
 
@@ -18,7 +18,8 @@ class Operations:
 
     Attributes:
         forward: of the bare model.
-        training: forward and back with an adapter, of which the frozen weights need no gradients of their own.
+        training: forward and back with an adapter, of which the frozen weights need no gradients of their own;
+            with those of all weights where these are trained.
     """
 
     forward: float
@@ -35,7 +36,7 @@ def operations_of(backbone: Backbone, layout: Layout) -> Operations:
     rows = backbone.draw(backbone.examples(1), 1, 0.0, torch.Generator().manual_seed(0))
     with torch.no_grad(), FlopCounterMode(display=False) as forward:
         backbone.losses(rows)
-    bank = Bank(backbone, layout, 1)
+    bank = bank_for(backbone, layout, 1)
     try:
         bank.load(0, layout.start(0))
         bank.bind_training()

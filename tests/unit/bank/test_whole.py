@@ -10,12 +10,14 @@ import torch
 from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
+from coterie.bank.operations import operations_of
 from coterie.bank.whole import WholeBank, bank_for, is_whole
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.work import Fit
 from coterie.models.digest import digest_of
 from coterie.models.methods.full import Full
+from coterie.models.methods.lora import Lora
 from coterie.models.peft_files import peft_files, read_peft
 from coterie.runs.recipe import make_recipe
 
@@ -35,6 +37,14 @@ def by_hand(model, job):
         torch.nn.utils.clip_grad_norm_(weights, job.fit.clip)
         optimiser.step()
     return torch.cat([(w - v).flatten() for w, v in zip(weights, model.network.parameters(), strict=True)]).detach()
+
+
+def test_what_whole_weights_cost_is_counted_and_is_more_than_an_adapter_costs(backbone):
+    model = backbone()
+    before = digest_of(model.network)
+    whole, adapter = operations_of(model, Full().layout(model)), operations_of(model, Lora(rank=2).layout(model))
+    assert digest_of(model.network) == before
+    assert whole.forward == adapter.forward < adapter.training < whole.training <= 3 * whole.forward
 
 
 def changes(layout, seed, size=1e-2):
