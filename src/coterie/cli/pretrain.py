@@ -38,7 +38,8 @@ def pretrain(
         return
     assert drawings is not None
     from coterie.cli.progress import pretraining_listener
-    from coterie.pretraining.train import Pretraining, seen_before
+    from coterie.pretraining.folder import seen_before
+    from coterie.pretraining.train import Pretraining
     from coterie.pretraining.train import pretrain as train
 
     settings = Pretraining(pictures=pictures, processes=processes, device=device, loaders=loaders, seed=seed)
