@@ -339,7 +339,8 @@ def recipe_show(
 ) -> None:
     """Print a recipe with every key and what it means."""
     from coterie.runs.annotated import annotated_toml
-    from coterie.runs.recipe import as_plain, read_recipe
+    from coterie.runs.plain import as_plain
+    from coterie.runs.recipe import read_recipe
 
     read = read_recipe(recipe, sets or ())
     typer.echo(json.dumps(as_plain(read), indent=1) if format == "json" else annotated_toml(read), nl=False)

@@ -51,10 +51,10 @@ from coterie.runs.build import (
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Loop, Tell
+from coterie.runs.plain import as_plain
 from coterie.runs.possible import require_possible
 from coterie.runs.recipe import (
     Recipe,
-    as_plain,
     control_of,
     deciding,
     digest_of,

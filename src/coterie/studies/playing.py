@@ -166,7 +166,7 @@ def _with_rate(rate: float) -> dict[str, Any]:
 
 
 def _with(sets: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    from coterie.runs.recipe import lay_over
+    from coterie.runs.plain import lay_over
 
     copied: dict[str, Any] = json.loads(json.dumps(sets))
     lay_over(copied, key, value)

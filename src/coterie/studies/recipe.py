@@ -13,7 +13,8 @@ from pydantic import Field
 from coterie.core.errors import UserError, nearest
 from coterie.core.shelf import Problems, validated
 from coterie.runs.places import moved, seen_from, whole
-from coterie.runs.recipe import Recipe, Settings, as_plain, make_recipe, merged
+from coterie.runs.plain import as_plain, merged
+from coterie.runs.recipe import Recipe, Settings, make_recipe
 
 BASE = "base"  # the arm that all shares are of
 LOWER_IS_BETTER = ("kid",)
