@@ -165,8 +165,8 @@ def alone(options: argparse.Namespace) -> dict[str, Any]:
     from coterie.engines.trampoline import run as trampoline
     from coterie.runs.build import header_of, load_backbone
     from coterie.runs.folder import RunFolder
+    from coterie.runs.outset import loop_of, terms_of
     from coterie.runs.recipe import read_recipe
-    from coterie.runs.run import loop_of, terms_of
 
     sets = [item for item in settings(options, Path("nowhere.parquet")) if not item.startswith("pictures.prompts")]
     recipe = read_recipe(None, [*sets, f"pictures.every={options.rounds + 1}"])
