@@ -161,7 +161,7 @@ class Echo:
 
 def alone(options: argparse.Namespace) -> dict[str, Any]:
     """The server's loop by itself: real messages both ways, nothing trained. Only for forms whose halves Echo knows."""
-    from coterie.core.protocols import Facts
+    from coterie.core.site import Facts
     from coterie.engines.trampoline import run as trampoline
     from coterie.runs.build import header_of, load_backbone
     from coterie.runs.folder import RunFolder

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
+from coterie.core.site import Facts
 from coterie.data.population import Population
 from coterie.evals.attack_texts import content_words, dictionary, sentences
 from coterie.evals.inversion import decoded_words, nearest_words, pieces_of, recall

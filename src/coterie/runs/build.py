@@ -20,9 +20,9 @@ from coterie.bank.write import Writing
 from coterie.core.adapter import Layout
 from coterie.core.allocator import give_back_freed_memory, most_used_bytes
 from coterie.core.errors import UserError
-from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
+from coterie.core.site import Facts
 from coterie.core.split import Portions
 from coterie.data import partition
 from coterie.data.buckets import Buckets, Cut

@@ -6,7 +6,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import Keeping
+from coterie.core.form import Keeping
 from coterie.core.shelf import shelf_name
 from coterie.data.shelf import SOURCES, holds
 from coterie.federation.shelves import FORMS

@@ -11,7 +11,7 @@ from typing import Any, cast
 from coterie.bank.memory import Plan
 from coterie.core.adapter import Layout
 from coterie.core.allocator import give_back_freed_memory
-from coterie.core.protocols import Facts
+from coterie.core.site import Facts
 from coterie.core.split import Portions
 from coterie.engines.inprocess import InProcess
 from coterie.engines.workers import Staffed, Workers

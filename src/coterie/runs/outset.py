@@ -8,8 +8,8 @@ from typing import Any
 
 from coterie.core.adapter import Adapter, Layout, require_same_layout
 from coterie.core.errors import UserError
-from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
+from coterie.core.site import Facts
 from coterie.core.split import Portions
 from coterie.engines.cohort import WAVE, Terms
 from coterie.engines.devices import layouts_for

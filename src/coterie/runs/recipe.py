@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from coterie.core.errors import UserError
+from coterie.core.form import Form
 from coterie.core.place import Place
-from coterie.core.protocols import Form
 from coterie.core.shelf import Problems, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.engines.devices import Devices

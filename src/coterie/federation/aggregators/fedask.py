@@ -14,7 +14,8 @@ from annotated_types import Ge
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank, build
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.work import Task
 from coterie.federation.aggregators.product_svd import refactor

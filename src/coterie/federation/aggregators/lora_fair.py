@@ -13,7 +13,8 @@ import torch
 from annotated_types import Gt
 
 from coterie.core.adapter import Adapter, LowRank, build
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
 from coterie.federation.shelves import AGGREGATORS
 
 

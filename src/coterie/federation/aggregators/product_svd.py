@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, build
+from coterie.core.cohort import Replies
 from coterie.core.errors import UserError
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.rules import Aggregator
 from coterie.federation.shelves import AGGREGATORS
 
 

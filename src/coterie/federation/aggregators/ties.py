@@ -14,7 +14,8 @@ from annotated_types import Gt, Le
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, build
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
 from coterie.federation.aggregators.product_svd import refactor, require_same_layer
 from coterie.federation.shelves import AGGREGATORS
 
