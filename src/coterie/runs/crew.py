@@ -16,12 +16,13 @@ from coterie.core.split import Portions
 from coterie.engines.inprocess import InProcess
 from coterie.engines.workers import Staffed, Workers
 from coterie.models.backbone import Backbone, Writes
-from coterie.runs.build import Assembly, assemble, plan_of
+from coterie.runs.build import Assembly, assemble
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop, Tell
 from coterie.runs.outset import loop_of, terms_of
 from coterie.runs.plain import as_plain
 from coterie.runs.recipe import Recipe, make_recipe
+from coterie.runs.resolve import plan_of
 
 Progress = Callable[[str, int, int], None]
 

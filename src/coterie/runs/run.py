@@ -29,15 +29,16 @@ from coterie.engines.cohort import QuorumLost
 from coterie.engines.trampoline import run as trampoline
 from coterie.models.shelves import makes
 from coterie.runs.annotated import annotated_toml
-from coterie.runs.build import fixed_prompts, population_of, resolve
 from coterie.runs.crew import Crew, Progress, prepared
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Tell
 from coterie.runs.outset import start_adapter
+from coterie.runs.people import fixed_prompts, population_of
 from coterie.runs.plain import as_plain
 from coterie.runs.possible import require_possible
 from coterie.runs.recipe import Recipe, control_of, deciding, digest_of, make_recipe, read_recipe, with_whole_paths
+from coterie.runs.resolve import resolve
 from coterie.runs.sink import Opening
 
 HASTE = 2.0  # seconds that a run which was stopped waits for its sinks

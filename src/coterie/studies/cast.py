@@ -12,7 +12,7 @@ from coterie.core.errors import UserError
 from coterie.core.place import Place
 from coterie.data.sources.people import People
 from coterie.models.shelves import makes
-from coterie.runs.build import population_of
+from coterie.runs.people import population_of
 from coterie.runs.recipe import Recipe
 from coterie.studies.recipe import BASE, Chosen
 
