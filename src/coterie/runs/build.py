@@ -158,13 +158,14 @@ def _belongings(
             return one(rows, "held-out")
         return tuple(one(some, f"held-out/{bucket}") for bucket, some in enumerate(rows))
 
+    train = ready(client.train)
     tests: dict[str, Callable[[], Rows | Shaped]] = {}
     units: dict[str, Mapping[str, int]] = {}
     if len(client.held_out):
         own = ready(client.held_out)
         units["own"] = _units(client.held_out, own)
         if recipe.data.shots:
-            own = cast(Writes, backbone).preceded(cast(Rows, own), cast(Rows, ready(client.train)), recipe.data.shots)
+            own = cast(Writes, backbone).preceded(cast(Rows, own), cast(Rows, train), recipe.data.shots)
         tests["own"] = lambda: noisy(own)
     if client.style is not None and len(everybody := people.held_out_of_style(client.style)):
         if (client.style, before) not in of_styles:
@@ -175,7 +176,7 @@ def _belongings(
     return Belongings(
         client=name,
         folder=folder / "sites" / name,
-        train=ready(client.train),
+        train=train,
         tests=Tests(tests),
         levels=backbone.levels(recipe.evaluation.levels),
         units=units,
