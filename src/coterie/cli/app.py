@@ -209,7 +209,7 @@ def study(
     listed: Annotated[bool, typer.Option("--list", help="Say what would be played and how long it takes.")] = False,
 ) -> None:
     """Play every arm with every seed and judge what was claimed beforehand; a study that was stopped goes on."""
-    from coterie.studies.recipe import chosen
+    from coterie.studies.chosen import chosen
     from coterie.studies.study import listing
     from coterie.studies.study import study as play
 

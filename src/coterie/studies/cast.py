@@ -14,7 +14,8 @@ from coterie.data.sources.people import People
 from coterie.models.shelves import makes
 from coterie.runs.people import population_of
 from coterie.runs.recipe import Recipe
-from coterie.studies.recipe import BASE, Chosen
+from coterie.studies.chosen import Chosen
+from coterie.studies.recipe import BASE
 
 EVERYBODY = "everybody"  # the look of clients whose data names none
 WINDOW = 500  # characters, about, that a language model scores at once

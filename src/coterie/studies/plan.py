@@ -12,8 +12,9 @@ from coterie.core.shelf import shelf_name
 from coterie.models.shelves import makes
 from coterie.runs.recipe import Recipe
 from coterie.studies.cast import cast_of
+from coterie.studies.chosen import Chosen
 from coterie.studies.playing import needs_tuning
-from coterie.studies.recipe import BASE, Arm, Chosen
+from coterie.studies.recipe import BASE, Arm
 
 # Seconds of one core for the doodle, measured: to begin a run, for a picture in a training step, for one scored at one
 # noise level, and for one call of the network of a drawing, of which guidance needs two.

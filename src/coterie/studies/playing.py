@@ -22,7 +22,8 @@ from coterie.engines.disk import write_bytes
 from coterie.runs.folder import RunFolder
 from coterie.runs.recipe import Recipe, digest_of, read_recipe
 from coterie.runs.run import resume, start
-from coterie.studies.recipe import BASE, Arm, Chosen
+from coterie.studies.chosen import Chosen
+from coterie.studies.recipe import BASE, Arm
 from coterie.studies.registration import code_digest
 
 Say = Callable[[str], None]

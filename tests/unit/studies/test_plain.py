@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from coterie.core.errors import UserError
-from coterie.studies.recipe import chosen
+from coterie.studies.chosen import chosen
 from coterie.studies.study import listing, study
 
 STUDY = """
