@@ -90,7 +90,9 @@ def by_peft(homes: list[Path], steps: int) -> dict[str, float]:
 
     from coterie.bank.memory import Plan
     from coterie.core.seeds import seed_for
-    from coterie.runs.build import load_backbone, population_of, resolve
+    from coterie.runs.build import load_backbone
+    from coterie.runs.people import population_of
+    from coterie.runs.resolve import resolve
 
     torch.set_num_threads(1)
     recipe, _ = resolve(recipe_of(homes, steps, 0), len(homes), lambda *_: Plan(1, 0))

@@ -161,12 +161,12 @@ class Echo:
 
 def alone(options: argparse.Namespace) -> dict[str, Any]:
     """The server's loop by itself: real messages both ways, nothing trained. Only for forms whose halves Echo knows."""
-    from coterie.core.protocols import Facts
+    from coterie.core.site import Facts
     from coterie.engines.trampoline import run as trampoline
     from coterie.runs.build import header_of, load_backbone
     from coterie.runs.folder import RunFolder
+    from coterie.runs.outset import loop_of, terms_of
     from coterie.runs.recipe import read_recipe
-    from coterie.runs.run import loop_of, terms_of
 
     sets = [item for item in settings(options, Path("nowhere.parquet")) if not item.startswith("pictures.prompts")]
     recipe = read_recipe(None, [*sets, f"pictures.every={options.rounds + 1}"])

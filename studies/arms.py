@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from coterie.data.sources.studio import PROMPTS
-from coterie.runs.recipe import Recipe, make_recipe, merged
+from coterie.runs.plain import merged
+from coterie.runs.recipe import Recipe, make_recipe
 
 SEEDS = (0, 1, 2)
 TUNING_SEED = 100

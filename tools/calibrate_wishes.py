@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
-from coterie.core.protocols import Facts
+from coterie.core.site import Facts
 from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.shelves import SPLITS
 from coterie.models.encoders.minilm import minilm

@@ -22,9 +22,9 @@ from coterie.bank.denoise import Request, sample
 from coterie.evals.classifier import load_judge
 from coterie.models.backbones.doodle import Doodle
 from coterie.models.png import png_bytes, sheet
+from coterie.pretraining.check import GRID_CAPTIONS
 from coterie.pretraining.scenes import draw_alone
 from coterie.pretraining.sprites import is_held_out, read_sprites
-from coterie.pretraining.train import GRID_CAPTIONS
 
 MORE_CAPTIONS = (
     "fox", "frog", "snail", "turtle", "elephant", "butterfly", "cactus", "pineapple",

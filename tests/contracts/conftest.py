@@ -12,8 +12,8 @@ import torch
 
 from coterie.core.adapter import Adapter, Layout, LowRank, apart, build
 from coterie.core.factors import only, with_factor
-from coterie.core.protocols import Facts
 from coterie.core.shelf import Shelf
+from coterie.core.site import Facts
 from coterie.core.split import Portions, places
 from coterie.core.work import Fitted
 from coterie.engines.cohort import ClientFailed, Terms

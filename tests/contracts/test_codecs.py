@@ -236,7 +236,7 @@ def test_codecs_that_cannot_be_are_one_line(recipe, said):
 
 
 def test_a_recipe_with_a_chain_goes_there_and_back():
-    from coterie.runs.recipe import as_plain
+    from coterie.runs.plain import as_plain
 
     recipe = make_recipe({"form": "fedavg", "uplink": ["delta", {"name": "top_k", "share": 0.02}, "int8"]}, "toy")
     assert recipe.uplink == (Delta(), TopK(0.02), Int8())

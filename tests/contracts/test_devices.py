@@ -145,7 +145,7 @@ def test_what_cannot_be_is_one_line(changes, said):
 
 
 def test_the_recipe_goes_there_and_back():
-    from coterie.runs.recipe import as_plain
+    from coterie.runs.plain import as_plain
 
     given = {"ranks": {"ada": 4}, "steps": [1, 0.5], "spread": 0.5, "deadline": 1.0, "late": "dropped", "absence": 0.1}
     form = {"name": "fedavg", "aggregator": "rank_bands"}

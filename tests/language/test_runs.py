@@ -123,7 +123,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(finished, models, libra
 
 
 def test_held_out_are_whole_documents(models, library):
-    from coterie.runs.build import population_of
+    from coterie.runs.people import population_of
 
     people = population_of(recipe(models, library), 0)
     for name in WISHES:

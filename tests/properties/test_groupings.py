@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank, build
-from coterie.core.protocols import Facts, Grouped
+from coterie.core.groups import Grouped
+from coterie.core.site import Facts
 from coterie.core.update import Update
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.federation.forms.clustered import Clustered

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.core.adapter import Adapter, Layout, LowRank
-from coterie.core.protocols import Facts
+from coterie.core.site import Facts
 from coterie.federation.lives import Estate, Likeness, moved, parents, passed_on, regrouped, settled, told
 from coterie.federation.stable import members_of, stable_ids
 

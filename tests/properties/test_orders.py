@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.core.links import distances
-from coterie.core.protocols import Facts
+from coterie.core.site import Facts
 from coterie.federation.orders.shortest import exact, length, mended
 from coterie.federation.shelves import ORDERS
 

@@ -4,7 +4,7 @@ What a sketch counts are tensors that are alive at once. Around them stands what
 training, which keeps most of what it makes until the backward pass, a tenth more. A pass without gradients lets go of
 nearly everything that it makes, in blocks of all sizes, and on a processor what it let go of stays with the process
 (``coterie.core.allocator``): such a pass was measured to take up twice what is alive in it. What a process has before
-it does anything is not in these numbers; ``coterie.runs.build`` adds it.
+it does anything is not in these numbers; ``coterie.runs.resolve`` adds it.
 """
 
 from __future__ import annotations

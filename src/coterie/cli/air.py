@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from coterie.cli.options import Format
 from coterie.core.errors import UserError
 
 
@@ -21,7 +22,7 @@ def air(
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one number, like cell.up=3.")
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="How to print: table or json.")] = "table",
+    format: Format = "table",
 ) -> None:
     """Price finished runs on modelled links: seconds and joules by round. Nothing is trained again."""
     from coterie.air.profiles import profiles

@@ -1,4 +1,4 @@
-"""All commands: what they take and what they print. What they do is elsewhere."""
+"""All commands in the order of ``--help``: what they take and what they print. What they do is elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ import typer
 
 from coterie.cli.air import air
 from coterie.cli.audit import audit_app
+from coterie.cli.data import data_app
+from coterie.cli.exchange import export, import_file, merge, verify
+from coterie.cli.options import AsJson, BackboneOption, Format, Memory, RunArgument, Sets
+from coterie.cli.pretrain import pretrain
 from coterie.core.errors import Halted, Interrupted, UserError, nearest
 
 app = typer.Typer(
@@ -23,20 +27,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 recipe_app = typer.Typer(help="Look at recipes.", no_args_is_help=True)
-data_app = typer.Typer(help="Look at pictures before training on them.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(data_app, name="data")
 app.add_typer(audit_app, name="audit")
 app.command()(air)
-
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the recipe; may be repeated.")
-]
-Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
-Memory = Annotated[str, typer.Option(metavar="SIZE", help="That may be used, like 8GB; decides how many go at once.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print every event as a line of JSON.")]
-BackboneOption = Annotated[str, typer.Option(help="A name on the shelf, or a diffusers pipeline: folder, file or id.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)]
 
 
 @app.command()
@@ -215,7 +209,7 @@ def study(
     listed: Annotated[bool, typer.Option("--list", help="Say what would be played and how long it takes.")] = False,
 ) -> None:
     """Play every arm with every seed and judge what was claimed beforehand; a study that was stopped goes on."""
-    from coterie.studies.recipe import chosen
+    from coterie.studies.chosen import chosen
     from coterie.studies.study import listing
     from coterie.studies.study import study as play
 
@@ -317,101 +311,10 @@ def generate(
     typer.echo(str(sheet))
 
 
-@app.command()
-def export(
-    run: RunArgument,
-    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A name that `coterie adapters` lists.")],
-    out: Annotated[Path, typer.Option(help="The file; for peft, the folder.")],
-    format: Annotated[str, typer.Option("--format", help="peft, diffusers, kohya or comfy.")] = "peft",
-) -> None:
-    """Write an adapter of a run as other programs read it."""
-    from coterie.runs.exchange import export_adapter
-
-    for path in export_adapter(run, adapter, format, out):
-        typer.echo(str(path))
-
-
-@app.command("import")
-def import_file(
-    file: Annotated[Path, typer.Argument(help="A LoRA file, or a folder in PEFT's layout.")],
-    out: Annotated[Path | None, typer.Option(help="New folder; `--set start=FOLDER` begins a run from it.")] = None,
-    into: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="A finished run, of which --client keeps it from now on.")
-    ] = None,
-    client: Annotated[str | None, typer.Option(help="With --into: whose it becomes.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Also if that client keeps one of its own.")] = False,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="That it is for: a name, or a pipeline's folder, file or id; else doodle, or the run's."),
-    ] = None,
-    allow_unmatched: Annotated[bool, typer.Option(help="Leave out tensors of no layer.")] = False,
-) -> None:
-    """Read a LoRA file of PEFT, diffusers, kohya or ComfyUI; say what did not fit and what was left behind."""
-    if (out is None) == (into is None) or (into is None) != (client is None) or (replace and into is None):
-        raise UserError("wanted either --out FOLDER, or --into RUN --client NAME (and --replace, if need be)")
-    from coterie.runs.exchange import backbone_named, import_adapter, import_into
-
-    if into is not None and client is not None:
-        settings = None if backbone is None else backbone_named(backbone)
-        got, where = import_into(file, into, client, settings, allow_unmatched, replace), f"{into}: {client}"
-    else:
-        assert out is not None
-        got, where = import_adapter(file, backbone_named(backbone or "doodle"), out, allow_unmatched), str(out)
-    layout = got.adapter.layout
-    typer.echo(f"{where}: {len(layout.parts)} layers, {layout.size:,} numbers, read from the layout {got.layout}")
-    if got.assumed:
-        typer.echo(f"no alpha in the file for {got.assumed} of the layers: taken as the rank, a scale of 1")
-    if got.unmatched:
-        typer.echo(f"left out, of no layer of the backbone: {', '.join(got.unmatched)}")
-    if got.stripped:
-        typer.echo(f"left behind, fields of the header that may be private: {', '.join(got.stripped)}")
-
-
-@app.command()
-def merge(
-    adapters: Annotated[list[Path], typer.Argument(metavar="ADAPTER...", help="Two or more LoRA files or folders.")],
-    out: Annotated[Path, typer.Option(help="New folder for the merged adapter and a sheet of pictures.")],
-    rule: Annotated[
-        str, typer.Option(help="product_svd (exact up to the rank), ties, or mean (one rank).")
-    ] = "product_svd",
-    weights: Annotated[str, typer.Option(help="One for each, like 0.5,0.3,0.2; otherwise equal.")] = "",
-    density: Annotated[float | None, typer.Option(help="For ties: share of numbers kept of each.")] = None,
-    rank: Annotated[int, typer.Option(help="Of the result; 0 is the largest of theirs.", min=0, max=1024)] = 0,
-    backbone: Annotated[
-        str, typer.Option(help="That they are for: a name, or a pipeline's folder, file or id.")
-    ] = "doodle",
-) -> None:
-    """Make one adapter of several that people already have, and draw each of them and the mix."""
-    from coterie.runs.exchange import backbone_named
-    from coterie.runs.merge import merge_files
-
-    try:
-        shares = [float(word) for word in weights.split(",") if word.strip()]
-    except ValueError as error:
-        raise UserError(f"--weights {weights}: wanted numbers with commas between, like 0.5,0.3,0.2") from error
-    got = merge_files(adapters, backbone_named(backbone), out, rule, shares, rank, density)
-    typer.echo(f"{out}: {len(got.adapter.layout.parts)} layers, from ranks {', '.join(map(str, got.ranks))}")
-    if got.discarded is not None:
-        typer.echo(f"share of the energy that the rank could not hold: {got.discarded:.4f}")
-    typer.echo(f"{got.sheet}: rows from the top: {', '.join(got.rows)}")
-
-
-@app.command()
-def verify(
-    run: RunArgument, adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A name that is listed.")]
-) -> None:
-    """Check on losses that an adapter, its files in every layout and its merged weights do the same, and anything."""
-    from coterie.runs.verify import verify as check
-
-    effect, checks = check(run, adapter)
-    typer.echo(f"{adapter} changes losses of the backbone by up to {effect:.2g} of them")
-    for found in checks:
-        typer.echo(
-            f"{'PASSED' if found.passed else 'FAILED'}  {found.way}: a loss differs by {found.difference:.1e} at most"
-        )
-    failed = [found.way for found in checks if not found.passed]
-    if failed:
-        raise UserError(f"{adapter}: not the same: {', '.join(failed)}")
+app.command()(export)
+app.command("import")(import_file)
+app.command()(merge)
+app.command()(verify)
 
 
 @app.command()
@@ -423,47 +326,7 @@ def report(run: RunArgument) -> None:
     typer.echo(str(make_report(open_run(run).path)))
 
 
-@app.command()
-def pretrain(
-    out: Annotated[Path, typer.Option(help="Folder for weights, curve and grid; one with a state is continued.")],
-    drawings: Annotated[
-        list[Path] | None, typer.Option(help="Parquet file of drawings, for doodle; may be repeated.")
-    ] = None,
-    books: Annotated[
-        list[Path] | None, typer.Option(help="Parquet file of books, for a language model; may be repeated.")
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="Author who is not read; may be repeated; otherwise six of them.")
-    ] = None,
-    tokens: Annotated[int, typer.Option(help="Budget: tokens of books seen.", min=1)] = 7_600_000,
-    pictures: Annotated[int, typer.Option(help="Budget: pictures seen.", min=1)] = 640_000,
-    processes: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    loaders: Annotated[int, typer.Option(help="Helper processes that draw pictures.", min=0)] = 0,
-    seed: Annotated[int, typer.Option(help="Of every draw.", min=0)] = 0,
-) -> None:
-    """Train an embedded backbone from public drawings, or a small language model from books in the public domain."""
-    if bool(drawings) == bool(books):
-        raise UserError("wanted either --drawings FILE or --books FILE")
-    if books:
-        from coterie.cli.reading import pretrain_on_books
-
-        pretrain_on_books(out, books, tokens, device, seed, leave_out)
-        return
-    assert drawings is not None
-    from coterie.cli.progress import pretraining_listener
-    from coterie.pretraining.train import Pretraining, seen_before
-    from coterie.pretraining.train import pretrain as train
-
-    settings = Pretraining(pictures=pictures, processes=processes, device=device, loaders=loaders, seed=seed)
-    try:
-        with pretraining_listener(pictures) as heard:
-            weights = train(out, drawings, settings, heard.tell, heard.progress)
-    except KeyboardInterrupt as stop:
-        seen = seen_before(out)
-        saved = f"{seen:,} pictures are saved in {out}, go on" if seen else "nothing was learned yet, begin again"
-        raise Interrupted(f"stopped; {saved} with the same command") from stop
-    typer.echo(f"{seen_before(out):,} pictures seen; weights: {weights}")
+app.command()(pretrain)
 
 
 @recipe_app.command("show")
@@ -476,55 +339,11 @@ def recipe_show(
 ) -> None:
     """Print a recipe with every key and what it means."""
     from coterie.runs.annotated import annotated_toml
-    from coterie.runs.recipe import as_plain, read_recipe
+    from coterie.runs.plain import as_plain
+    from coterie.runs.recipe import read_recipe
 
     read = read_recipe(recipe, sets or ())
     typer.echo(json.dumps(as_plain(read), indent=1) if format == "json" else annotated_toml(read), nl=False)
-
-
-@data_app.command("check")
-def data_check(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="WHAT", help="A folder, a parquet file, an id of the Hugging Face hub, or a recipe (.toml)."
-        ),
-    ],
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the pictures and captions: a PNG.")] = None,
-    image_column: Annotated[str, typer.Option(help="Column with the pictures.")] = "image",
-    caption_column: Annotated[str, typer.Option(help="Column with the captions.")] = "caption",
-    caption: Annotated[str, typer.Option(help="For pictures that have none.")] = "",
-    column: Annotated[str, typer.Option(help="Column that names the client, if not client or person.")] = "",
-    split: Annotated[str, typer.Option(help="Which rows of a data set.")] = "train",
-    revision: Annotated[str, typer.Option(help="Of a data set on the hub: branch, tag or commit.")] = "",
-    side: Annotated[
-        int, typer.Option(help="Pixels of a square's side; 0 is 32, or 512 with buckets.", min=0, max=4096)
-    ] = 0,
-    buckets: Annotated[
-        bool, typer.Option("--buckets", help="Cut to the shapes of the buckets beside a square of that side.")
-    ] = False,
-    sets: Sets = None,
-    format: Format = "table",
-) -> None:
-    """Show what clients would train on: counts, what was skipped and why, near-duplicates, a sheet of pictures."""
-    from coterie.cli.tables import print_check
-    from coterie.data.check import check
-    from coterie.runs.look import Asked, looked_at
-
-    options = Asked(image_column, caption_column, caption, column, split, revision)
-    if 0 < side < 8:
-        raise UserError(f"--side {side}: nothing can be seen in so few pixels; wanted at least 8")
-    table = looked_at(what, side, options, sets or (), buckets)
-    if sheet is not None and table.is_documents:
-        raise UserError("--sheet: draws pictures, and these are documents; leave it out")
-    if sheet is not None:
-        from coterie.data.sheet import sheet as drawn
-        from coterie.engines.disk import write_bytes
-
-        write_bytes(sheet, drawn(table))
-    print_check(check(table), format)
-    if sheet is not None:
-        typer.echo(f"sheet: {sheet}", err=format == "json")
 
 
 @app.callback(invoke_without_command=True)

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from coterie.cli.options import Format
+
 audit_app = typer.Typer(
     help="Measure how prompts are routed, what encoded wishes give away, and what mixes of clusters draw.",
     no_args_is_help=True,
 )
-
-Format = Annotated[str, typer.Option("--format", help="How to print: table or json.")]
 
 
 @audit_app.command()

@@ -18,7 +18,8 @@ def pretrain_on_books(
 ) -> None:
     """Trains, and says where the model is; the first Ctrl-C lets the step end and saves."""
     from coterie.pretraining.books import LEFT_OUT
-    from coterie.pretraining.language import LanguagePretraining, pretrain_language, tokens_seen
+    from coterie.pretraining.folder import seen_before
+    from coterie.pretraining.language import LanguagePretraining, pretrain_language
 
     asked: list[int] = []
 
@@ -33,9 +34,9 @@ def pretrain_on_books(
             left_out = LEFT_OUT if leave_out is None else tuple(leave_out)
             pretrain_language(out, books, settings, heard.tell, heard.progress, left_out, lambda: bool(asked))
     except KeyboardInterrupt as stop:
-        seen = tokens_seen(out)
+        seen = seen_before(out)
         saved = f"{seen:,} tokens are saved in {out}, go on" if seen else "nothing was learned yet, begin again"
         raise Interrupted(f"stopped; {saved} with the same command") from stop
     finally:
         signal.signal(signal.SIGINT, before)
-    typer.echo(f"{tokens_seen(out):,} tokens seen; the model, for backbone.path: {out}")
+    typer.echo(f"{seen_before(out):,} tokens seen; the model, for backbone.path: {out}")

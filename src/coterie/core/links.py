@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coterie.core.adapter import Adapter
-    from coterie.core.protocols import ClientId, Facts, Half, Replies
+    from coterie.core.cohort import Half, Replies
+    from coterie.core.site import ClientId, Facts
     from coterie.core.split import Portions, Side
     from coterie.core.work import Fit, Fitted
 

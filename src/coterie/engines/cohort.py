@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Literal, Protocol
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout
+from coterie.core.cohort import Half, Part
 from coterie.core.errors import Halted, UserError
 from coterie.core.links import Relayed, Seen
-from coterie.core.protocols import ClientId, Facts, Half, Part
+from coterie.core.site import ClientId, Facts
 from coterie.core.split import Portions, Side
 from coterie.core.work import Fit, Fitted, Task
 from coterie.engines.memory import version_of

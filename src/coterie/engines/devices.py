@@ -18,7 +18,7 @@ from pydantic import BeforeValidator
 from coterie.core.adapter import Layout, together
 from coterie.core.errors import UserError, nearest
 from coterie.core.factors import FACTORS, layout_of
-from coterie.core.protocols import Aggregator
+from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import Problems, ShelfProblem
 from coterie.core.split import Portions

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Form, Site
+from coterie.core.form import Form
+from coterie.core.site import Site
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from coterie.core.cohort import Half
 from coterie.core.errors import UserError, nearest
 from coterie.core.links import Relayed, Seen
-from coterie.core.protocols import ClientId, Half
+from coterie.core.site import ClientId
 from coterie.engines.trampoline import Together
 from coterie.wire.meter import DIRECT
 

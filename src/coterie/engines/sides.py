@@ -14,7 +14,8 @@ from coterie.engines.memory import version_of
 from coterie.engines.trampoline import SERVER, Work
 
 if TYPE_CHECKING:
-    from coterie.core.protocols import ClientId, Half
+    from coterie.core.cohort import Half
+    from coterie.core.site import ClientId
     from coterie.engines.cohort import RoundCohort
     from coterie.engines.replies import ReplyMap, SumMap
     from coterie.engines.site import OpenSite

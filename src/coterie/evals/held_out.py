@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Site
+from coterie.core.site import Site
 
 
 @dataclass(frozen=True)

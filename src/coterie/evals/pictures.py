@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coterie.core.protocols import Site
 from coterie.core.seeds import seed_for
+from coterie.core.site import Site
 from coterie.data.picture import squares
 from coterie.evals.copies import copies
 

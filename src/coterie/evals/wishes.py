@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from coterie.core.protocols import Facts, Grouping, Site
+from coterie.core.groups import Grouping
+from coterie.core.site import Facts, Site
 
 KINDS = ("named", "paraphrased", "purpose")
 

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from coterie.core.protocols import ServerOptimiser
+from coterie.core.rules import ServerOptimiser
 
 
 @dataclass(frozen=True)

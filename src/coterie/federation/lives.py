@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import ClientId, Facts
+from coterie.core.site import ClientId, Facts
 from coterie.federation.aggregators.product_svd import mean_of_products
 from coterie.federation.groupings.weights import products
 from coterie.federation.stable import members_of, stable_ids

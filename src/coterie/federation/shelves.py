@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from coterie.core.form import Form, Keeping
+from coterie.core.groups import Grouping, Interaction, Split
 from coterie.core.links import Order
-from coterie.core.protocols import Aggregator, Form, Grouping, Interaction, Keeping, ServerOptimiser, Split
+from coterie.core.rules import Aggregator, ServerOptimiser
 from coterie.core.shelf import Shelf
 
 FORMS: Shelf[Form] = Shelf("coterie.federation.forms", "form", "clustered")

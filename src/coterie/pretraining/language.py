@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from coterie.core.allocator import keep_freed_memory
 from coterie.core.errors import UserError
+from coterie.core.mixed import mixed
 from coterie.models.pipeline_files import quiet
 from coterie.pretraining.books import END, LEFT_OUT, VOCABULARY, Library, read_books, vocabulary
 from coterie.pretraining.curve import draw_curve
+from coterie.pretraining.folder import STATE, open_folder, progress_of, save_state
 from coterie.pretraining.llama import drop, optimisers_of, small_llama, window_loss
 
 STEADY_SHARE = 0.5  # of the budget before the rate falls
@@ -125,15 +125,11 @@ def pretrain_language(
         raise UserError(f"pre-training a language model needs torch 2.9 or later, here is {torch.__version__}")
     keep_freed_memory()
     library = read_books(books, left_out)
-    _open(folder, {**asdict(settings), "books": [p.name for p in books], "left_out": sorted(left_out)}, library)
+    own = {**asdict(settings), "books": [p.name for p in books], "left_out": sorted(left_out)}
+    open_folder(folder, {**own, "authors": library.authors}, FIXED)
     tokenizer = vocabulary(library.train, settings.vocabulary)
     _Run(folder, settings, tokenizer, library).play(tell, progress, stopped)
     return folder
-
-
-def tokens_seen(folder: Path) -> int:
-    """Tokens that the state in a folder has seen; 0 without one."""
-    return _read_meta(folder)[0] if (folder / "state.safetensors").exists() else 0
 
 
 class _Run:
@@ -192,7 +188,7 @@ class _Run:
         begin = torch.randint(len(self.train) - settings.context, (settings.batch,), generator=generator)
         windows = torch.stack([self.train[i : i + settings.context + 1] for i in begin.tolist()]).to(settings.device)
         torch.manual_seed(settings.seed * 1_000_003 + step)  # of what is dropped
-        with torch.autocast(settings.device, torch.bfloat16):
+        with mixed(settings.device):
             loss = window_loss(self.network, windows)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -232,9 +228,7 @@ class _Run:
         for which, optimiser in enumerate(self.optimisers):
             for i, state in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{which}.{i}.{key}": value for key, value in state.items()}
-        cpu = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        save_file(cpu, self.folder / "state.part", metadata={"seen": str(self.seen), "seconds": str(self.seconds)})
-        os.replace(self.folder / "state.part", self.folder / "state.safetensors")
+        save_state(self.folder, tensors, self.seen, self.seconds)
         mean = small_llama(self.settings.width, self.settings.layers, self.tokenizer)
         mean.load_state_dict(self.ema)
         with quiet():
@@ -247,10 +241,9 @@ class _Run:
         return {name: value for name, value in state.items() if name != "lm_head.weight"}
 
     def _load(self) -> tuple[int, float]:
-        path = self.folder / "state.safetensors"
-        if not path.exists():
+        if not (self.folder / STATE).exists():
             return 0, 0.0
-        tensors = load_file(path, device=self.settings.device)
+        tensors = load_file(self.folder / STATE, device=self.settings.device)
         tied = "model.embed_tokens.weight"
         for part, take in (("model", self.network.load_state_dict), ("ema", self.ema.update)):
             found = {k[len(part) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{part}.")}
@@ -263,7 +256,7 @@ class _Run:
                     _, _, i, key = name.split(".")
                     state.setdefault(int(i), {})[key] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-        return _read_meta(self.folder)
+        return progress_of(self.folder)
 
 
 def learning_rate(settings: LanguagePretraining, seen: int) -> float:
@@ -271,34 +264,3 @@ def learning_rate(settings: LanguagePretraining, seen: int) -> float:
     rise = min(1.0, (seen / settings.each + 1) / settings.warmup)
     fall = min(1.0, max(0.0, 1 - seen / settings.tokens) / (1 - STEADY_SHARE))
     return settings.rate * rise * fall
-
-
-def _open(folder: Path, own: dict[str, Any], library: Library) -> None:
-    """Makes the folder, or finds in it a run of the same settings; writes them down with the authors that are read."""
-    path = folder / "settings.json"
-    try:
-        if tokens_seen(folder) and path.exists():
-            found = json.loads(path.read_text())
-            for key in FIXED:
-                if found.get(key) != own[key]:
-                    raise UserError(
-                        f"{folder}: was begun with {key} {found.get(key)}, not {own[key]}; choose another folder, or "
-                        "go on as it was begun"
-                    )
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**own, "authors": library.authors}, indent=1) + "\n")
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another folder") from error
-    except ValueError as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_meta(folder: Path) -> tuple[int, float]:
-    """Tokens seen and seconds spent, of a folder's state."""
-    path = folder / "state.safetensors"
-    try:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata()
-        return int(meta["seen"]), float(meta["seconds"])
-    except (SafetensorError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no state that can be read; delete it to begin again") from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from coterie.core.shelf import neighbours
-from coterie.runs.recipe import as_plain
+from coterie.runs.plain import as_plain
 
 
 def meanings(kind: type[Any]) -> dict[str, str]:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import Facts
 from coterie.core.seeds import seed_for
+from coterie.core.site import Facts
 from coterie.data.population import Population
 from coterie.evals.attack_texts import content_words, dictionary, sentences
 from coterie.evals.inversion import decoded_words, nearest_words, pieces_of, recall
@@ -26,8 +26,8 @@ from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.wish_mode import WishMode, wish_mode_of
 from coterie.models.encoders.minilm import MiniLM, minilm
 from coterie.models.encoders.public import public_texts, wish_vectors
-from coterie.runs.build import population_of
 from coterie.runs.folder import RunFolder, new_folder
+from coterie.runs.people import population_of
 from coterie.runs.recipe import Recipe, read_recipe
 
 MODES = (

@@ -3,15 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import Keeping
+from coterie.core.form import Keeping
 from coterie.core.shelf import shelf_name
 from coterie.data.shelf import SOURCES, holds
 from coterie.federation.shelves import FORMS
 from coterie.models.parts import GIVES_AWAY
 from coterie.models.shelves import BACKBONES, makes
+from coterie.runs.attendance import require_possible
+from coterie.runs.lossy import require_bearable_codecs
+
+if TYPE_CHECKING:
+    from coterie.runs.recipe import Recipe
+
+
+def require_compatible(recipe: Recipe, where: str) -> None:
+    """All of this, of one run.
+
+    Raises:
+        UserError: with the first that is found; ``where`` begins it.
+    """
+    require_readable_sums(recipe, where)
+    require_adapters_to_compare(recipe, where)
+    require_bearable_ranks(recipe, where)
+    require_different_sinks(recipe, where)
+    require_one_kind(recipe.data, recipe.backbone, where)
+    require_known_shapes(recipe, where)
+    usual = int(getattr(recipe.method, "rank", 0))
+    require_possible_form(recipe.form, recipe.devices.distinct_ranks(usual), usual, recipe.data.flip, where)
+    require_what_rule_asks(recipe.form, where)
+    require_targets_kept(recipe.form, getattr(recipe.backbone, "makes", "pictures"), where)
+    require_bearable_codecs(recipe, where)
+    require_small_own_part(recipe.form, recipe.method, where)
+    require_possible_changes(recipe, where)
+
+
+def require_readable_sums(recipe: Recipe, where: str) -> None:
+    """What reads single replies cannot run where the server sees only their sums."""
+    if not recipe.cohort.sealed:
+        return
+    rule = getattr(recipe.form, "aggregator", None)
+    if rule is not None and not rule.linear:
+        raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
+    if getattr(recipe.form, "needs_single_replies", False):
+        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients answer")
+
+
+def require_adapters_to_compare(recipe: Recipe, where: str) -> None:
+    """A grouping that compares adapters must get to see some."""
+    grouping = getattr(recipe.form, "grouping", None)
+    if grouping is None or grouping.reads not in ("adapters", "both"):
+        return
+    name = shelf_name(grouping)
+    if recipe.cohort.sealed:
+        raise UserError(f"{where}: cohort.sealed: form.grouping {name} reads single adapters; use wishes")
+    if not recipe.rounds:
+        raise UserError(
+            f"{where}: rounds: form.grouping {name} reads what training made, and 0 rounds make nothing; "
+            "take at least 1, or form.grouping = 'wishes'"
+        )
+
+
+def require_bearable_ranks(recipe: Recipe, where: str) -> None:
+    """Ranks that the method has, and a rule that can average them."""
+    if not recipe.devices.ranks:
+        return
+    usual, rule = int(getattr(recipe.method, "rank", 0)), getattr(recipe.form, "aggregator", None)
+    found = recipe.devices.distinct_ranks(usual)
+    if getattr(recipe.form, "serves_two", False):
+        raise UserError(
+            f"{where}: devices.ranks: the form {shelf_name(recipe.form)} serves two adapters side by side, "
+            "which are not cut to smaller ranks; use clustered"
+        )
+    if max(found) > usual:
+        raise UserError(f"{where}: devices.ranks: {max(found)} is more than method.rank, {usual}; wanted at most that")
+    if rule is not None and not rule.mixed_ranks and len(found) > 1:
+        raise UserError(
+            f"{where}: devices.ranks: form.aggregator {shelf_name(rule)} averages adapters of one rank only; "
+            "take product_svd or rank_bands"
+        )
+
+
+def require_different_sinks(recipe: Recipe, where: str) -> None:
+    """Two of one tool would write one state file and bear one key there."""
+    names = [shelf_name(sink) for sink in recipe.sinks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{where}: sinks: {twice} is there {names.count(twice)} times; wanted each tool once")
+
+
+def require_known_shapes(recipe: Recipe, where: str) -> None:
+    """Embedded backbones draw one size."""
+    if recipe.data.crop == "buckets" and recipe.backbone.embedded:
+        raise UserError(
+            f"{where}: data.crop: the backbone {shelf_name(recipe.backbone)} knows squares only; take crop = 'square', "
+            "or a diffusers pipeline as the backbone"
+        )
+
+
+def require_possible_changes(recipe: Recipe, where: str) -> None:
+    """Changes that come in time, and that data and grouping can take."""
+    require_possible(recipe.changes, recipe.rounds, where)
+    if recipe.data.prompt == "wish" and any(change.wish for change in recipe.changes):
+        raise UserError(f"{where}: changes: no wish can change where data.prompt = 'wish' puts it before every caption")
+    grouping = getattr(recipe.form, "grouping", None)
+    if any(c.join or c.leave for c in recipe.changes) and hasattr(grouping, "sizes"):
+        raise UserError(
+            f"{where}: changes: nobody can join or leave where form.grouping.sizes says how many there are; "
+            "take another grouping"
+        )
 
 
 def require_possible_form(form: Any, ranks: Set[int], usual: int, flip: bool, where: str) -> None:

@@ -108,7 +108,7 @@ def cores() -> Finding:
 
 def memory(recipe: Recipe, available: int | None = None) -> Finding:
     """Memory that is free now against ``engine.memory``."""
-    from coterie.runs.build import memory_bytes
+    from coterie.runs.resolve import memory_bytes
 
     free = free_bytes() if available is None else available
     try:
@@ -138,8 +138,10 @@ def graphics() -> Finding:
 
 def _played(recipe: Recipe) -> list[Finding]:
     """What a run would begin with: the backbone, the people, and the numbers that are chosen by the machine."""
-    from coterie.runs.build import cut_of, load_backbone, population_of, resolve
+    from coterie.runs.build import load_backbone
+    from coterie.runs.people import cut_of, population_of
     from coterie.runs.possible import require_possible
+    from coterie.runs.resolve import resolve
 
     name = shelf_name(recipe.backbone)
     given = recipe.model_copy(update={"engine": recipe.engine.model_copy(update={"width": recipe.engine.width or 1})})

@@ -20,7 +20,7 @@ from coterie.engines.disk import append_line, explain, write_bytes
 
 if TYPE_CHECKING:
     from coterie.core.adapter import Adapter, Layout
-    from coterie.core.protocols import Form
+    from coterie.core.form import Form
     from coterie.engines.book import Book
     from coterie.wire.envelope import Header
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
+from coterie.runs.crew import Progress
 from coterie.runs.folder import open_run, place_for
 from coterie.runs.loop import Tell
-from coterie.runs.recipe import Recipe, as_plain, read_recipe, with_sets
-from coterie.runs.run import Progress, resume, start
+from coterie.runs.plain import as_plain
+from coterie.runs.recipe import Recipe, read_recipe, with_sets
+from coterie.runs.run import resume, start
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Form
+from coterie.core.form import Form
 from coterie.engines.book import Book
 from coterie.engines.cohort import QuorumLost, RoundCohort, Terms
 from coterie.engines.keeper import Keeper

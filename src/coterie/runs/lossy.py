@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import Aggregator
+from coterie.core.rules import Aggregator
 from coterie.core.shelf import shelf_name
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,24 +13,18 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from coterie.core.errors import UserError
+from coterie.core.form import Form
 from coterie.core.place import Place
-from coterie.core.protocols import Form
-from coterie.core.shelf import Problems, shelf_name, validated
+from coterie.core.shelf import Problems, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
 from coterie.models.shelves import BACKBONES, METHODS, BackboneSettings, Method
-from coterie.runs.attendance import Change, require_possible
+from coterie.runs.attendance import Change
 from coterie.runs.budget import within_budget
-from coterie.runs.compatible import (
-    require_one_kind,
-    require_possible_form,
-    require_small_own_part,
-    require_targets_kept,
-    require_what_rule_asks,
-)
-from coterie.runs.lossy import require_bearable_codecs
+from coterie.runs.compatible import require_compatible
 from coterie.runs.places import moved, relative_to, seen_from, whole
+from coterie.runs.plain import as_plain, lay_over, merged, setting
 from coterie.runs.sink import SINKS, Sink
 from coterie.wire.codec import CODECS, Codec
 
@@ -301,94 +293,8 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
     recipe = within_budget(recipe, where)
     for one in filter(None, (recipe, control_of(recipe))):
-        _require_sums(one, where)
-        _require_adapters(one, where)
-        _require_ranks(one, where)
-        _require_different_sinks(one, where)
-        require_one_kind(one.data, one.backbone, where)
-        _require_shapes(one, where)
-        usual = int(getattr(one.method, "rank", 0))
-        require_possible_form(one.form, one.devices.distinct_ranks(usual), usual, one.data.flip, where)
-        require_what_rule_asks(one.form, where)
-        require_targets_kept(one.form, getattr(one.backbone, "makes", "pictures"), where)
-        require_bearable_codecs(one, where)
-        require_small_own_part(one.form, one.method, where)
-        _require_changes(one, where)
+        require_compatible(one, where)
     return recipe
-
-
-def _require_different_sinks(recipe: Recipe, where: str) -> None:
-    """Two of one tool would write one state file and bear one key there."""
-    names = [shelf_name(sink) for sink in recipe.sinks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{where}: sinks: {twice} is there {names.count(twice)} times; wanted each tool once")
-
-
-def _require_sums(recipe: Recipe, where: str) -> None:
-    """What reads single replies cannot run where the server sees only their sums."""
-    if not recipe.cohort.sealed:
-        return
-    rule = getattr(recipe.form, "aggregator", None)
-    if rule is not None and not rule.linear:
-        raise UserError(f"{where}: cohort.sealed: form.aggregator {shelf_name(rule)} reads single replies; use mean")
-    if getattr(recipe.form, "needs_single_replies", False):
-        raise UserError(f"{where}: cohort.sealed: the form {shelf_name(recipe.form)} reads what single clients answer")
-
-
-def _require_adapters(recipe: Recipe, where: str) -> None:
-    """A grouping that compares adapters must get to see some."""
-    grouping = getattr(recipe.form, "grouping", None)
-    if grouping is None or grouping.reads not in ("adapters", "both"):
-        return
-    name = shelf_name(grouping)
-    if recipe.cohort.sealed:
-        raise UserError(f"{where}: cohort.sealed: form.grouping {name} reads single adapters; use wishes")
-    if not recipe.rounds:
-        raise UserError(
-            f"{where}: rounds: form.grouping {name} reads what training made, and 0 rounds make nothing; "
-            "take at least 1, or form.grouping = 'wishes'"
-        )
-
-
-def _require_ranks(recipe: Recipe, where: str) -> None:
-    """Ranks that the method has, and a rule that can average them."""
-    if not recipe.devices.ranks:
-        return
-    usual, rule = int(getattr(recipe.method, "rank", 0)), getattr(recipe.form, "aggregator", None)
-    found = recipe.devices.distinct_ranks(usual)
-    if getattr(recipe.form, "serves_two", False):
-        raise UserError(
-            f"{where}: devices.ranks: the form {shelf_name(recipe.form)} serves two adapters side by side, "
-            "which are not cut to smaller ranks; use clustered"
-        )
-    if max(found) > usual:
-        raise UserError(f"{where}: devices.ranks: {max(found)} is more than method.rank, {usual}; wanted at most that")
-    if rule is not None and not rule.mixed_ranks and len(found) > 1:
-        raise UserError(
-            f"{where}: devices.ranks: form.aggregator {shelf_name(rule)} averages adapters of one rank only; "
-            "take product_svd or rank_bands"
-        )
-
-
-def _require_shapes(recipe: Recipe, where: str) -> None:
-    if recipe.data.crop == "buckets" and recipe.backbone.embedded:
-        raise UserError(
-            f"{where}: data.crop: the backbone {shelf_name(recipe.backbone)} knows squares only; take crop = 'square', "
-            "or a diffusers pipeline as the backbone"
-        )
-
-
-def _require_changes(recipe: Recipe, where: str) -> None:
-    require_possible(recipe.changes, recipe.rounds, where)
-    if recipe.data.prompt == "wish" and any(change.wish for change in recipe.changes):
-        raise UserError(f"{where}: changes: no wish can change where data.prompt = 'wish' puts it before every caption")
-    grouping = getattr(recipe.form, "grouping", None)
-    if any(c.join or c.leave for c in recipe.changes) and hasattr(grouping, "sizes"):
-        raise UserError(
-            f"{where}: changes: nobody can join or leave where form.grouping.sizes says how many there are; "
-            "take another grouping"
-        )
 
 
 def control_of(recipe: Recipe) -> Recipe | None:
@@ -399,62 +305,6 @@ def control_of(recipe: Recipe) -> Recipe | None:
     changes = plain.pop("control")
     control: Recipe = validated(Recipe, merged(plain, {"name": "control", **changes}), "control")
     return within_budget(control, "control")
-
-
-def merged(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """One tree of settings over another. A table with another ``name`` replaces the old one but inherits ``fit``."""
-    out = {key: value for key, value in plain.items() if key != "control"}
-    for key, value in changes.items():
-        old = out.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            other = "name" in value and value["name"] != old.get("name")
-            kept = {"fit": old["fit"]} if other and "fit" in old and key == "form" else {}
-            out[key] = merged(kept, value) if other else merged(old, value)
-        else:
-            out[key] = value
-    return out
-
-
-def lay_over(plain: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key in a tree of settings."""
-    *tables, last = key.split(".")
-    for table in tables:
-        inner = plain.setdefault(table, {})
-        if isinstance(inner, str):  # ``form = "fedavg"`` is short for a table with a name
-            inner = plain[table] = {"name": inner}
-        if not isinstance(inner, dict):
-            raise UserError(f"--set {key}: {table} is not a table")
-        plain = inner
-    if tables and last == "name" and plain.get("name", value) != value:  # settings of another thing mean nothing here
-        for key in [k for k in plain if k != "fit"]:
-            del plain[key]
-    plain[last] = value
-
-
-def setting(item: str) -> tuple[str, Any]:
-    """A dotted key and its value from ``key=value``; what is not TOML is a string."""
-    key, sign, text = item.partition("=")
-    if not sign or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*", key.strip()):
-        raise UserError(f"--set {item}: wanted key=value, like --set form.fit.steps=8")
-    try:
-        return key.strip(), tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return key.strip(), text  # a bare word is a string
-
-
-def as_plain(thing: Any) -> Any:
-    """Settings as plain values that TOML can hold and ``make_recipe`` reads back to the same recipe."""
-    if isinstance(thing, BaseModel):
-        return {name: as_plain(getattr(thing, name)) for name in type(thing).model_fields}
-    if is_dataclass(thing) and not isinstance(thing, type):
-        plain = {"name": thing.shelf_name} if hasattr(thing, "shelf_name") else {}
-        values = {f.name: getattr(thing, f.name) for f in fields(thing) if f.init}
-        return plain | {name: as_plain(value) for name, value in values.items() if value is not None}
-    if isinstance(thing, Mapping):
-        return {str(key): as_plain(value) for key, value in thing.items()}
-    if isinstance(thing, (list, tuple)):
-        return [as_plain(item) for item in thing]
-    return str(thing) if isinstance(thing, Path) else thing
 
 
 def deciding(recipe: Recipe) -> dict[str, Any]:

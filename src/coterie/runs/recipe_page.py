@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from coterie.core.place import Place
 from coterie.core.shelf import Shelf
 from coterie.runs.annotated import meanings
-from coterie.runs.recipe import Recipe, as_plain
+from coterie.runs.plain import as_plain
+from coterie.runs.recipe import Recipe
 
 HEAD = """# Recipe
 

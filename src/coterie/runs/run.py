@@ -9,62 +9,38 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from coterie.bank.memory import Plan
-from coterie.core.adapter import Adapter, Layout, require_same_layout
-from coterie.core.allocator import give_back_freed_memory, most_used_bytes
+from coterie.core.allocator import most_used_bytes
 from coterie.core.errors import Halted, UserError
-from coterie.core.protocols import Facts
-from coterie.core.seeds import seed_for
 from coterie.core.shelf import shelf_name
-from coterie.core.split import Portions
 from coterie.data.population import Population
 from coterie.data.shelf import holds
 from coterie.data.sources.folders import Folders, mixed_with_folders
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
-from coterie.engines.cohort import WAVE, QuorumLost, Terms
-from coterie.engines.devices import layouts_for
-from coterie.engines.inprocess import InProcess
+from coterie.engines.cohort import QuorumLost
 from coterie.engines.trampoline import run as trampoline
-from coterie.engines.workers import Staffed, Workers
-from coterie.models.backbone import Backbone, Writes
-from coterie.models.peft_files import read_peft
 from coterie.models.shelves import makes
 from coterie.runs.annotated import annotated_toml
-from coterie.runs.build import (
-    Assembly,
-    assemble,
-    fixed_prompts,
-    header_of,
-    plan_of,
-    population_of,
-    resolve,
-)
+from coterie.runs.crew import Crew, Progress, prepared
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
-from coterie.runs.loop import Loop, Tell
+from coterie.runs.loop import Tell
+from coterie.runs.outset import start_adapter
+from coterie.runs.people import fixed_prompts, population_of
+from coterie.runs.plain import as_plain
 from coterie.runs.possible import require_possible
-from coterie.runs.recipe import (
-    Recipe,
-    as_plain,
-    control_of,
-    deciding,
-    digest_of,
-    make_recipe,
-    read_recipe,
-    with_whole_paths,
-)
+from coterie.runs.recipe import Recipe, control_of, deciding, digest_of, make_recipe, read_recipe, with_whole_paths
+from coterie.runs.resolve import resolve
 from coterie.runs.sink import Opening
 
-Progress = Callable[[str, int, int], None]
 HASTE = 2.0  # seconds that a run which was stopped waits for its sinks
 
 
@@ -191,31 +167,6 @@ def _go_on(recipe: Recipe, path: Path, tell: Tell | None, crew: Crew, beside: Pa
     return results
 
 
-class Crew:
-    """The workers of a run and its control, started when first needed: starting them takes longer than a round.
-
-    Args:
-        stack: ends them when it is left.
-        progress: called with a kind of work, steps done and steps in all.
-    """
-
-    def __init__(self, stack: contextlib.ExitStack, progress: Progress | None = None) -> None:
-        self.stack, self.progress = stack, progress or _silent
-        self._workers: dict[int, Workers] = {}
-
-    def workers(self, count: int) -> Workers:
-        if count not in self._workers:
-            self._workers[count] = self.stack.enter_context(Workers(staff, count, self.progress))
-        return self._workers[count]
-
-    def plan(self, recipe: Recipe, num_clients: int) -> Plan:
-        """``plan_of``, where the backbone is to be loaded anyway."""
-        count = recipe.engine.workers
-        if not count:
-            return plan_of(recipe, num_clients)
-        return Plan(**self.workers(count).ask({"recipe": as_plain(recipe), "clients": num_clients}))
-
-
 def _play(recipe: Recipe, path: Path, arm: str, tell: Tell | None, crew: Crew, beside: Path | None) -> dict[str, Any]:
     folder = RunFolder(path)
     forwarder: Forwarder | None = None
@@ -310,109 +261,6 @@ def _scored(recipe: Recipe) -> dict[str, Any]:
     engine = {key: plain["engine"][key] for key in ("dtype", "tokens")}
     levels = recipe.evaluation.levels
     return {"engine": engine, "levels": levels, **{key: plain[key] for key in ("seed", "data", "backbone")}}
-
-
-def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, Any]:
-    """The loop of a run and what does its work: this process, or the crew's workers."""
-    folder = RunFolder(path)
-    if recipe.engine.workers == 0:
-        parts = assemble(recipe, path, progress=crew.progress, tell=tell)
-        terms = terms_of(
-            recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell, parts.portions
-        )
-        return loop_of(recipe, terms, tests_of(parts), about(parts.backbone), folder), parts.workshop.do
-    count = recipe.engine.workers
-    workers = crew.workers(count)
-    hellos = workers.begin({"recipe": as_plain(recipe), "path": str(path), "count": count})
-    facts = {c: Facts(**plain) for hello in hellos for c, plain in hello["facts"].items()}
-    hello = hellos[0]
-    portions = Portions(*map(Layout.from_plain, hello["portions"])) if hello["portions"] else None
-    terms = terms_of(recipe, hello["backbone"], workers.layout, workers, dict(sorted(facts.items())), tell, portions)
-    tests = sorted({name for hello in hellos for name in hello["tests"]})
-    return loop_of(recipe, terms, tests, hello["about"], folder), workers.do
-
-
-def staff(task: Mapping[str, Any], number: int, progress: Progress) -> Staffed | Mapping[str, Any]:
-    """A worker's side of a run: every ``count``-th client, beginning with ``number``. Or how wide its bank may be."""
-    recipe = make_recipe(task["recipe"], "recipe.toml")
-    if "clients" in task:
-        plan = plan_of(recipe, task["clients"])
-        give_back_freed_memory()  # the model that was planned with, before it is loaded again
-        return asdict(plan)
-    count = task["count"]
-    parts = assemble(recipe, Path(task["path"]), lambda index: index % count == number, progress)
-    facts = {c: asdict(f) for c, f in parts.facts.items()}
-    hello = {
-        "facts": facts,
-        "backbone": parts.backbone.digest,
-        "about": about(parts.backbone),
-        "tests": list(tests_of(parts)),
-        "portions": [p.as_plain() for p in (parts.portions.client, parts.portions.server)] if parts.portions else [],
-    }
-    return Staffed(parts.workshop, parts.hosts, parts.layout, hello)
-
-
-def about(backbone: Backbone) -> dict[str, Any]:
-    """What the results say of the frozen model."""
-    context = {"context": cast(Writes, backbone).context} if backbone.makes == "texts" else {}
-    return {"parameters": backbone.num_parameters, "component": backbone.component, **context}
-
-
-def tests_of(parts: Assembly) -> tuple[str, ...]:
-    """Names of the test sets that there are; a site with none of that name is not scored on it."""
-    return tuple(sorted({name for host in parts.hosts.values() for name in host.belongings.tests}))
-
-
-def terms_of(
-    recipe: Recipe,
-    backbone: str,
-    layout: Layout,
-    courier: Any,
-    facts: Mapping[str, Facts],
-    tell: Tell,
-    portions: Portions | None = None,
-) -> Terms:
-    """What holds for all exchanges of a run."""
-    together = max(1, recipe.engine.width) * max(1, recipe.engine.workers)  # clients in one pass of everybody
-    return Terms(
-        header=header_of(recipe, backbone), courier=courier,
-        layouts=layouts_for(
-            layout, {f.rank or 0 for f in facts.values()}, getattr(recipe.form, "aggregator", None), portions
-        ),
-        portions=portions,
-        codec=recipe.codec, facts=facts,
-        seed=recipe.seed, quorum=recipe.cohort.quorum, sealed=recipe.cohort.sealed, tell=tell,
-        wave=together * -(-WAVE // together),  # no pass is half empty because a wave ends
-        uplink=recipe.uplink,
-        times={c: d.time(recipe.form.fit.steps) for c, d in recipe.devices.of(list(facts), recipe.seed).items()},
-        reaches=recipe.devices.reaches(facts, recipe.seed),
-    )  # fmt: skip
-
-
-def loop_of(recipe: Recipe, terms: Terms, tests: Sequence[str], backbone: Mapping[str, Any], folder: RunFolder) -> Loop:
-    """The loop of a run, at its beginning."""
-    layout = terms.layouts[0]
-    begin = layout.start(seed_for(recipe.seed, 0, "", "adapter"))
-    if recipe.start:
-        begin = start_adapter(recipe, layout.backbone)
-        try:
-            require_same_layout(layout, begin.layout)
-        except UserError as error:
-            raise UserError(f"start: {recipe.start}: {error}; see method.rank, method.alpha, method.targets") from error
-    return Loop(recipe, folder, terms, begin, tuple(tests), backbone, terms.tell)
-
-
-def start_adapter(recipe: Recipe, backbone: str | None = None) -> Adapter:
-    """The adapter that a recipe's ``start`` names, of a backbone if one is given."""
-    try:
-        return read_peft(Path(recipe.start), backbone)
-    except UserError as error:
-        hint = "wanted a folder in PEFT's layout; make one of a LoRA file with: coterie import FILE --out FOLDER"
-        raise UserError(f"start: {error}; {hint}") from error
-
-
-def _silent(kind: str, done: int, total: int) -> None:
-    return None
 
 
 def environment() -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.data.sources.folders import require_no_shelves
 from coterie.runs.exchange import backbone_named
-from coterie.runs.recipe import Recipe, lay_over, make_recipe, setting
+from coterie.runs.plain import lay_over, setting
+from coterie.runs.recipe import Recipe, make_recipe
 
 ROUNDS = 4  # pauses in which losses are measured, pictures drawn and everything saved
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from coterie.core.errors import UserError
 from coterie.core.place import Place
 from coterie.data.sources.people import People
 from coterie.models.shelves import makes
-from coterie.runs.build import population_of
+from coterie.runs.people import population_of
+from coterie.runs.plain import as_plain
 from coterie.runs.recipe import Recipe
-from coterie.studies.recipe import BASE, Chosen
+from coterie.studies.chosen import Chosen
+from coterie.studies.recipe import BASE
 
 EVERYBODY = "everybody"  # the look of clients whose data names none
 WINDOW = 500  # characters, about, that a language model scores at once
@@ -48,6 +51,21 @@ def cast_of(chosen: Chosen, recipe: Recipe | None = None) -> Cast:
     clients = population_of(recipe, 0 if texts else SIDE).clients
     held = sum(sum(map(len, c.held_out.captions)) // WINDOW if texts else len(c.held_out) for c in clients.values())
     return Cast({name: client.style or EVERYBODY for name, client in clients.items()}, {}, held // max(1, len(clients)))
+
+
+class Casts:
+    """Who takes part in each run of a study. Recipes with the same data and seed are looked at once."""
+
+    def __init__(self, chosen: Chosen) -> None:
+        self.chosen, self._known = chosen, dict[str, Cast]()
+
+    def of(self, recipe: Recipe) -> Cast:
+        """As ``cast_of``."""
+        decides = [recipe.data, recipe.seed, recipe.changes, makes(recipe.backbone)]
+        key = json.dumps(as_plain(decides), sort_keys=True)
+        if key not in self._known:
+            self._known[key] = cast_of(self.chosen, recipe)
+        return self._known[key]
 
 
 def people_of(chosen: Chosen) -> People:

@@ -17,8 +17,8 @@ from coterie.runs.folder import RunFolder
 from coterie.runs.generate import kept_at
 from coterie.runs.recipe import Recipe, read_recipe
 from coterie.studies.cast import cast_of, people_of
+from coterie.studies.chosen import Chosen
 from coterie.studies.judges import Real
-from coterie.studies.recipe import Chosen
 
 Pixels = NDArray[np.uint8]
 APART = 4  # pictures of a person who is reported apart

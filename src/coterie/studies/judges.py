@@ -25,7 +25,8 @@ from coterie.data.table import Table, join
 from coterie.engines.disk import write_bytes
 from coterie.evals.classifier import Classifier, Lessons, load_classifier, train_classifier
 from coterie.studies.cast import cast_of, inputs, people_of
-from coterie.studies.recipe import Chosen, Judging
+from coterie.studies.chosen import Chosen
+from coterie.studies.recipe import Judging
 
 Pixels = NDArray[np.uint8]
 SIDE = 32

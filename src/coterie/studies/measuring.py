@@ -15,9 +15,9 @@ from coterie.report.read import Arm as Run
 from coterie.report.read import read_arm
 from coterie.runs.air import price
 from coterie.studies.cast import EVERYBODY, cast_of
+from coterie.studies.chosen import Chosen
 from coterie.studies.drawing import drawn, orders
 from coterie.studies.judges import SIDE, judges_of, kinds, real_pictures
-from coterie.studies.recipe import Chosen
 
 
 def measured(chosen: Chosen, out: Path, path: Path, seed: int) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
 from coterie.models.shelves import makes
 from coterie.runs.recipe import Recipe
-from coterie.studies.cast import cast_of
+from coterie.studies.cast import Casts, cast_of
+from coterie.studies.chosen import Chosen
 from coterie.studies.playing import needs_tuning
-from coterie.studies.recipe import BASE, Arm, Chosen
+from coterie.studies.recipe import BASE, Arm
 
 # Seconds of one core for the doodle, measured: to begin a run, for a picture in a training step, for one scored at one
 # noise level, and for one call of the network of a drawing, of which guidance needs two.
@@ -67,7 +68,7 @@ def plan(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ()) ->
         UserError: if an arm that was asked for is not in the study, or there is no such arm in this version.
     """
     wanted = [chosen.arm(name).name for name in arms] or [arm.name for arm in chosen.study.arms]
-    jobs, missing = [], {}
+    jobs, missing, casts = [], {}, Casts(chosen)
     for arm in chosen.study.arms:
         if arm.name not in wanted and arm.name != BASE:
             continue
@@ -82,9 +83,9 @@ def plan(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ()) ->
         if arm.rate_of in missing:
             missing[arm.name] = f"takes the rate of {arm.rate_of!r}, which is not available"
             continue
-        jobs.append(Job(arm, _seconds(chosen, recipe), _tuning_seconds(chosen, arm)))
+        jobs.append(Job(arm, _seconds(casts, recipe), _tuning_seconds(casts, arm)))
     needed = {job.arm.rate_of for job in jobs} - {job.arm.name for job in jobs} - {""}
-    jobs += [Job(chosen.arm(name), 0.0, _tuning_seconds(chosen, chosen.arm(name))) for name in sorted(needed)]
+    jobs += [Job(chosen.arm(name), 0.0, _tuning_seconds(casts, chosen.arm(name))) for name in sorted(needed)]
     return Plan(tuple(jobs), missing, tuple(seeds) or chosen.setting.seeds, _judging_seconds(chosen))
 
 
@@ -93,8 +94,8 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _seconds(chosen: Chosen, recipe: Recipe, tuning: bool = False) -> float:
-    cast = cast_of(chosen, recipe)
+def _seconds(casts: Casts, recipe: Recipe, tuning: bool = False) -> float:
+    chosen, cast = casts.chosen, casts.of(recipe)
     names, looks = [*cast.looks, *cast.apart], len(set(cast.looks.values()))
     form: Any = recipe.form
     fit, held, rounds = form.fit, cast.held_out, recipe.rounds
@@ -113,12 +114,13 @@ def _seconds(chosen: Chosen, recipe: Recipe, tuning: bool = False) -> float:
     return float(BEGIN + TRAINED * trained + SCORED * scored + STEPPED * 2 * drawn)
 
 
-def _tuning_seconds(chosen: Chosen, arm: Arm) -> float:
+def _tuning_seconds(casts: Casts, arm: Arm) -> float:
+    chosen = casts.chosen
     if not needs_tuning(arm, chosen):
         return 0.0
     rates = len(chosen.rates(arm))
     runs = (rates + 0.7 if rates > 1 else 1) + sum(len(values) for values in arm.tries.values()) * chosen.setting.tries
-    return runs * _seconds(chosen, chosen.recipe(arm, chosen.study.tuning_seed, tuning=True), True)
+    return runs * _seconds(casts, chosen.recipe(arm, chosen.study.tuning_seed, tuning=True), True)
 
 
 def _judging_seconds(chosen: Chosen) -> float:

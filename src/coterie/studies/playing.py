@@ -22,7 +22,8 @@ from coterie.engines.disk import write_bytes
 from coterie.runs.folder import RunFolder
 from coterie.runs.recipe import Recipe, digest_of, read_recipe
 from coterie.runs.run import resume, start
-from coterie.studies.recipe import BASE, Arm, Chosen
+from coterie.studies.chosen import Chosen
+from coterie.studies.recipe import BASE, Arm
 from coterie.studies.registration import code_digest
 
 Say = Callable[[str], None]
@@ -166,7 +167,7 @@ def _with_rate(rate: float) -> dict[str, Any]:
 
 
 def _with(sets: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    from coterie.runs.recipe import lay_over
+    from coterie.runs.plain import lay_over
 
     copied: dict[str, Any] = json.loads(json.dumps(sets))
     lay_over(copied, key, value)

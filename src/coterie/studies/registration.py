@@ -15,7 +15,8 @@ from typing import Any
 import coterie
 from coterie.engines.disk import write_bytes
 from coterie.studies.cast import inputs
-from coterie.studies.recipe import LATER, Chosen
+from coterie.studies.chosen import Chosen
+from coterie.studies.recipe import LATER
 
 FILE = "registration.json"
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from coterie.core.errors import UserError
 from coterie.runs.folder import RunFolder
+from coterie.studies.chosen import Chosen
 from coterie.studies.judges import judges_of
 from coterie.studies.plan import Plan, cores, plan
 from coterie.studies.playing import Place, choices, is_tuned, play, spread, tune
-from coterie.studies.recipe import BASE, Chosen
+from coterie.studies.recipe import BASE
 from coterie.studies.registration import changed, register
 from coterie.studies.writing import write_all
 

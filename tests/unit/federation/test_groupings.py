@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import Facts
+from coterie.core.site import Facts
 from coterie.federation.groupings.oracle import Oracle
 from coterie.federation.groupings.random import Random
 from coterie.federation.groupings.wishes import Wishes

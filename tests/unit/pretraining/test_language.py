@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from coterie.core.errors import UserError
 from coterie.models.shelves import BACKBONES
 from coterie.pretraining.books import END, read_books, vocabulary
-from coterie.pretraining.language import LanguagePretraining, learning_rate, pretrain_language, tokens_seen
+from coterie.pretraining.folder import seen_before
+from coterie.pretraining.language import LanguagePretraining, learning_rate, pretrain_language
 
 SMALL = LanguagePretraining(
     tokens=6 * 2 * 16, batch=2, context=16, warmup=1, vocabulary=280, layers=1, width=64, save_seconds=1e9
@@ -66,14 +67,14 @@ def test_the_rate_rises_stays_and_falls():
 def test_a_stopped_pretraining_goes_on_to_the_same_weights(books, tmp_path):
     points = []
     pretrain_language(tmp_path / "one", [books], SMALL, points.append, left_out=("austen",))
-    assert points[-1]["tokens"] == tokens_seen(tmp_path / "one") == SMALL.tokens
+    assert points[-1]["tokens"] == seen_before(tmp_path / "one") == SMALL.tokens
     assert json.loads((tmp_path / "one" / "settings.json").read_text())["authors"] == ["bronte", "conrad"]
     steps = iter([False, False, True])
     with pytest.raises(KeyboardInterrupt):
         pretrain_language(
             tmp_path / "two", [books], SMALL, points.append, left_out=("austen",), stopped=lambda: next(steps)
         )
-    assert tokens_seen(tmp_path / "two") == 3 * SMALL.each
+    assert seen_before(tmp_path / "two") == 3 * SMALL.each
     pretrain_language(tmp_path / "two", [books], SMALL, points.append, left_out=("austen",))
     one, two = (load_file(tmp_path / name / "state.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from coterie.core.errors import UserError
 from coterie.models.backbones.doodle import load_weights, weights_folder
 from coterie.pretraining.curve import curve_svg, draw_curve, ticks
+from coterie.pretraining.folder import seen_before
 from coterie.pretraining.scenes import COLOURS, draw, draw_alone, draw_scene, recolour
 from coterie.pretraining.sprites import is_held_out, read_sprites
-from coterie.pretraining.train import WEIGHTS, Pretraining, learning_rate, pretrain, seen_before
+from coterie.pretraining.train import WEIGHTS, Pretraining, learning_rate, pretrain
 
 
 @pytest.fixture(scope="module")

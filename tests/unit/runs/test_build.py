@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coterie.runs.build import population_of, resolve
+from coterie.runs.people import population_of
 from coterie.runs.recipe import read_recipe
+from coterie.runs.resolve import resolve
 
 
 @pytest.mark.parametrize(

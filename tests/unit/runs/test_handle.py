@@ -101,7 +101,7 @@ def test_pictures_are_those_that_the_command_writes(run, tmp_path):
 
 def test_every_way_to_give_a_recipe_is_the_same_recipe(tmp_path):
     from coterie.runs.handle import recipe_from
-    from coterie.runs.recipe import as_plain
+    from coterie.runs.plain import as_plain
 
     (tmp_path / "mine.toml").write_text("rounds = 2\nform = 'local'\n")
     wanted = coterie.read_recipe(tmp_path / "mine.toml", ["seed=3"])

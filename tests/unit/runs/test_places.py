@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from coterie.core.errors import UserError
-from coterie.runs.recipe import as_plain, control_of, for_folder, make_recipe, read_recipe
+from coterie.runs.plain import as_plain
+from coterie.runs.recipe import control_of, for_folder, make_recipe, read_recipe
 from coterie.runs.run import resume, start
 
 

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 from coterie.core.errors import UserError
 from coterie.runs import forward
-from coterie.runs.build import population_of
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Message, Outlet
+from coterie.runs.people import population_of
 from coterie.runs.recipe import deciding, digest_of, read_recipe
 from coterie.runs.run import resume, start
 from coterie.runs.sink import SINKS, Opening

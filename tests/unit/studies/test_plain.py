@@ -6,7 +6,8 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from coterie.core.errors import UserError
-from coterie.studies.recipe import chosen
+from coterie.studies.chosen import chosen
+from coterie.studies.plan import plan
 from coterie.studies.study import listing, study
 
 STUDY = """
@@ -81,6 +82,15 @@ def test_nothing_is_drawn_or_judged_and_the_page_says_nothing_of_it(played):
         assert word not in text
     assert not any("judges" in line for line in listing(picked))
     assert json.loads((folder / "out/registration.json").read_text())["inputs"].keys() == {"held.parquet"}
+
+
+def test_a_table_is_read_once_for_each_way_to_share_it_out(played, monkeypatch):
+    picked, reads = played[1], []
+    kind = type(picked.recipe(picked.arm("base"), 0).data.source)
+    read = kind.read
+    monkeypatch.setattr(kind, "read", lambda source, cut: reads.append(cut) or read(source, cut))
+    assert len(plan(picked).jobs) == 4
+    assert len(reads) == 2  # by person, and iid
 
 
 def test_the_air_has_a_table_and_plots_of_its_own(played):

@@ -7,7 +7,7 @@ import pytest
 from coterie.core.errors import UserError
 from coterie.data.sources.people import People
 from coterie.evals.wishes import KINDS
-from coterie.studies.recipe import chosen
+from coterie.studies.chosen import chosen
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 STUDIES = ("emoji", "icons", "omniglot")

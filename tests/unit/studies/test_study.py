@@ -9,7 +9,7 @@ from PIL import Image
 
 from coterie.core.errors import UserError
 from coterie.studies import playing
-from coterie.studies.recipe import chosen
+from coterie.studies.chosen import chosen
 from coterie.studies.registration import code_digest
 from coterie.studies.study import listing, study
 

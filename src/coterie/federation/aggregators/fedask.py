@@ -13,11 +13,12 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Dense, Layout, LowRank, build
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.adapter import Adapter, Dense, Layout, LowRank, Part, build
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.work import Task
-from coterie.federation.aggregators.product_svd import refactor
+from coterie.federation.aggregators.product_svd import Product, at_rank
 from coterie.federation.shelves import AGGREGATORS
 
 
@@ -95,18 +96,14 @@ class FedAsk(Aggregator):
         if replies.weight <= 0 or "q" not in state:
             return {"played": state["played"]}, current, {}
         p, q = replies.mean(), state["q"]
-        pieces: list[Any] = []
-        kept = lost = 0.0
-        for index, part in enumerate(current.layout.parts):
-            if not isinstance(part, LowRank):
-                pieces.append(p.dense(index))
-                continue
-            left, right = q.dense(index).double().T, p.dense(index).double()
-            b, a, tail, energy = refactor(left, right, part.rank, current.factors(index)[1].double())
-            pieces.append((b / part.scale, a))
-            kept, lost = kept + energy - tail, lost + tail
-        discarded = lost / (kept + lost) if kept + lost > 0 else 0.0
-        return {"played": state["played"] + 1}, build(current.layout, pieces), {"aggregate/discarded_energy": discarded}
+
+        def product(index: int, part: Part) -> Product:
+            if isinstance(part, Dense):
+                return p.dense(index)
+            return q.dense(index).double().T, p.dense(index).double()
+
+        adapter, discarded = at_rank(current, product)
+        return {"played": state["played"] + 1}, adapter, {"aggregate/discarded_energy": discarded}
 
     def _width(self, part: LowRank) -> int:
         return min(self.width, part.out, part.columns)

@@ -9,9 +9,11 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter, side_by_side
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
 from coterie.core.work import Task
 from coterie.federation.below import summed
+from coterie.federation.counted import counted
 from coterie.federation.shelves import AGGREGATORS
 
 
@@ -49,12 +51,11 @@ class FedEx(Aggregator):
     def apply(
         self, state: Mapping[str, Any], current: Adapter, replies: Replies
     ) -> tuple[Mapping[str, Any], Adapter, Mapping[str, float]]:
-        updates = [update for _, update in replies.items() if update.weight > 0]
-        if not updates:
+        adapters, weights = counted(replies)
+        if not adapters:
             return state, current, {}
-        mean, total = replies.mean(), sum(update.weight for update in updates)
+        mean = replies.mean()
         before = [] if state["below"] is None else [state["below"]]
-        adapters = [*before, mean, *(update.adapter for update in updates)]
-        weights = [1.0] * len(before) + [-1.0] + [update.weight / total for update in updates]
-        below, discarded = summed(adapters, weights, mean.layout, self.rank)
+        all_weights = [1.0] * len(before) + [-1.0, *weights]
+        below, discarded = summed([*before, mean, *adapters], all_weights, mean.layout, self.rank)
         return {"below": below}, mean, {"aggregate/discarded_energy": discarded}

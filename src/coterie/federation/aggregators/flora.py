@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.work import Task
 from coterie.federation.below import summed
+from coterie.federation.counted import counted
 from coterie.federation.shelves import AGGREGATORS
 
 
@@ -51,13 +53,11 @@ class Flora(Aggregator):
     def apply(
         self, state: Mapping[str, Any], current: Adapter, replies: Replies
     ) -> tuple[Mapping[str, Any], Adapter, Mapping[str, float]]:
-        updates = [update for _, update in replies.items() if update.weight > 0]
-        if not updates:
+        adapters, weights = counted(replies)
+        if not adapters:
             return state, current, {}
-        total, played = sum(update.weight for update in updates), state["played"] + 1
+        played = state["played"] + 1
         before = [] if state["below"] is None else [state["below"]]
-        adapters = [*before, *(update.adapter for update in updates)]
-        weights = [1.0] * len(before) + [update.weight / total for update in updates]
-        below, discarded = summed(adapters, weights, current.layout, self.rank)
+        below, discarded = summed(before + adapters, [1.0] * len(before) + weights, current.layout, self.rank)
         fresh = current.layout.start(seed_for(0, played, "", "flora"))
         return {"below": below, "played": played}, fresh, {"aggregate/discarded_energy": discarded}

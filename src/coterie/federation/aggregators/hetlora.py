@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import torch
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build, weighted_sum
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
 from coterie.core.work import Task
+from coterie.federation.counted import counted
 from coterie.federation.groupings.weights import product
 from coterie.federation.shelves import AGGREGATORS
 
@@ -40,7 +42,7 @@ class HetLora(Aggregator):
         return Task(current if rank is None else at_ranks(current, current.layout.with_rank(rank)))
 
     def apply(self, state: None, current: Adapter, replies: Replies) -> tuple[None, Adapter, Mapping[str, float]]:
-        adapters = [update.adapter for _, update in replies.items() if update.weight > 0]
+        adapters, _ = counted(replies)
         if not adapters:
             return None, current, {}
         norms = [math.sqrt(max(0.0, product(adapter, adapter))) for adapter in adapters]

@@ -13,7 +13,9 @@ import torch
 from annotated_types import Gt
 
 from coterie.core.adapter import Adapter, LowRank, build
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
+from coterie.federation.counted import counted
 from coterie.federation.shelves import AGGREGATORS
 
 
@@ -39,10 +41,10 @@ class LoraFair(Aggregator):
         return None
 
     def apply(self, state: None, current: Adapter, replies: Replies) -> tuple[None, Adapter, Mapping[str, float]]:
-        updates = [update for _, update in replies.items() if update.weight > 0]
-        if not updates:
+        adapters, weights = counted(replies)
+        if not adapters:
             return None, current, {}
-        mean, total = replies.mean(), sum(update.weight for update in updates)
+        mean = replies.mean()
         pieces: list[Any] = []
         for index, part in enumerate(mean.layout.parts):
             if not isinstance(part, LowRank):
@@ -50,9 +52,9 @@ class LoraFair(Aggregator):
                 continue
             b, a = (factor.double() for factor in mean.factors(index))
             seen = torch.zeros(part.out, part.rank, dtype=torch.float64)  # D* a^T
-            for update in updates:
-                b_k, a_k = (factor.double() for factor in update.adapter.factors(index))
-                seen += update.weight / total * b_k @ (a_k @ a.T)
+            for weight, adapter in zip(weights, adapters, strict=True):
+                b_k, a_k = (factor.double() for factor in adapter.factors(index))
+                seen += weight * b_k @ (a_k @ a.T)
             gram = a @ a.T
             eye = torch.eye(part.rank, dtype=torch.float64)
             pieces.append((b + torch.linalg.solve(gram + self.strength * eye, (seen - b @ gram).T).T, a))

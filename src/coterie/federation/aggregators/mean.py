@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Aggregator, Replies, ServerOptimiser
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator, ServerOptimiser
 from coterie.federation.optimisers.fedavg import FedAvgStep
 from coterie.federation.server_step import as_sent, stepped
 from coterie.federation.shelves import AGGREGATORS, OPTIMISERS

@@ -5,17 +5,23 @@ arXiv:2506.09199, so that the dense product is never formed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Dense, LowRank, build
+from coterie.core.adapter import Adapter, Dense, LowRank, Part, build
+from coterie.core.cohort import Replies
 from coterie.core.errors import UserError
-from coterie.core.protocols import Aggregator, Replies
+from coterie.core.rules import Aggregator
+from coterie.federation.counted import counted
 from coterie.federation.shelves import AGGREGATORS
+
+Product = tuple[Tensor, Tensor] | Tensor
+"""What a rule made of one part: an effective update as stacked factors ``(out, R)`` and ``(R, columns)``, float64; of a
+dense part its numbers."""
 
 
 @AGGREGATORS.register("product_svd")
@@ -35,12 +41,10 @@ class ProductSvd(Aggregator):
         return None
 
     def apply(self, state: None, current: Adapter, replies: Replies) -> tuple[None, Adapter, Mapping[str, float]]:
-        updates = [update for _, update in replies.items() if update.weight > 0]
-        if not updates:
+        adapters, weights = counted(replies)
+        if not adapters:
             return None, current, {}
-        total = sum(update.weight for update in updates)
-        weights = [update.weight / total for update in updates]
-        adapter, discarded = mean_of_products([u.adapter for u in updates], weights, current)
+        adapter, discarded = mean_of_products(adapters, weights, current)
         return None, adapter, {"aggregate/discarded_energy": discarded}
 
 
@@ -58,16 +62,13 @@ def mean_of_products(adapters: Sequence[Adapter], weights: Sequence[float], like
     Raises:
         UserError: if a layer is missing or of another shape.
     """
-    pieces: list[tuple[Tensor, Tensor] | Tensor] = []
-    kept = lost = 0.0
-    for index, part in enumerate(like.layout.parts):
+
+    def product(index: int, part: Part) -> Product:
         for adapter in adapters:
             require_same_layer(part, adapter, index)
         if isinstance(part, Dense):
-            pieces.append(
-                sum((w * x.dense(index).double() for w, x in zip(weights, adapters, strict=True)), torch.tensor(0.0))
-            )
-            continue
+            dense = (w * x.dense(index).double() for w, x in zip(weights, adapters, strict=True))
+            return sum(dense, torch.tensor(0.0))
         bs, rows = [], []
         for weight, adapter in zip(weights, adapters, strict=True):
             b, a = adapter.factors(index)
@@ -75,8 +76,30 @@ def mean_of_products(adapters: Sequence[Adapter], weights: Sequence[float], like
             assert isinstance(theirs, LowRank)
             bs.append(weight * theirs.scale * b.double())
             rows.append(a.double())
-        old_a = like.factors(index)[1].double()
-        b, a, tail, energy = refactor(torch.cat(bs, 1), torch.cat(rows, 0), part.rank, old_a)
+        return torch.cat(bs, 1), torch.cat(rows, 0)
+
+    return at_rank(like, product)
+
+
+def at_rank(like: Adapter, product: Callable[[int, Part], Product]) -> tuple[Adapter, float]:
+    """The closest adapter to what a rule made of every part, at the ranks and scales of ``like``.
+
+    Args:
+        like: its layout is the result's; its ``a`` fills directions that carry nothing yet.
+        product: called with the number of each part and the part.
+
+    Returns:
+        The adapter, and the share of the energy (squared singular values, all parts together) beyond its rank.
+    """
+    pieces: list[Product] = []
+    kept = lost = 0.0
+    for index, part in enumerate(like.layout.parts):
+        made = product(index, part)
+        if isinstance(made, Tensor):
+            pieces.append(made)
+            continue
+        assert isinstance(part, LowRank)
+        b, a, tail, energy = refactor(*made, part.rank, like.factors(index)[1].double())
         pieces.append((b / part.scale, a))
         kept, lost = kept + energy - tail, lost + tail
     return build(like.layout, pieces), lost / (kept + lost) if kept + lost > 0 else 0.0

@@ -14,9 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Dense, LowRank, build
-from coterie.core.protocols import Aggregator, Replies
-from coterie.federation.aggregators.product_svd import refactor, require_same_layer
+from coterie.core.adapter import Adapter, Dense, LowRank, Part
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
+from coterie.federation.aggregators.product_svd import Product, at_rank, refactor, require_same_layer
+from coterie.federation.counted import counted
 from coterie.federation.shelves import AGGREGATORS
 
 
@@ -42,29 +44,23 @@ class RankBands(Aggregator):
         return None
 
     def apply(self, state: None, current: Adapter, replies: Replies) -> tuple[None, Adapter, Mapping[str, float]]:
-        updates = [update for _, update in replies.items() if update.weight > 0]
-        if not updates:
+        adapters, weights = counted(replies)
+        if not adapters:
             return None, current, {}
-        total = sum(update.weight for update in updates)
-        adapters, weights = [u.adapter for u in updates], [u.weight / total for u in updates]
-        pieces: list[tuple[Tensor, Tensor] | Tensor] = []
-        kept = lost = 0.0
-        for index, part in enumerate(current.layout.parts):
+
+        def product(index: int, part: Part) -> Product:
             for adapter in adapters:
                 require_same_layer(part, adapter, index)
             if isinstance(part, Dense):
                 dense = [w * x.dense(index).double() for w, x in zip(weights, adapters, strict=True)]
-                pieces.append(torch.stack(dense).sum(0))
-                continue
+                return torch.stack(dense).sum(0)
             ordered = [by_singular_value(adapter, index) for adapter in adapters]
             shares = band_weights([b.shape[1] for b, _ in ordered], weights)
             bs = torch.cat([b * share for (b, _), share in zip(ordered, shares, strict=True)], 1)
-            rows = torch.cat([a for _, a in ordered])
-            b, a, tail, energy = refactor(bs, rows, part.rank, current.factors(index)[1].double())
-            pieces.append((b / part.scale, a))
-            kept, lost = kept + energy - tail, lost + tail
-        discarded = lost / (kept + lost) if kept + lost > 0 else 0.0
-        return None, build(current.layout, pieces), {"aggregate/discarded_energy": discarded}
+            return bs, torch.cat([a for _, a in ordered])
+
+        adapter, discarded = at_rank(current, product)
+        return None, adapter, {"aggregate/discarded_energy": discarded}
 
 
 def by_singular_value(adapter: Adapter, index: int) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,10 @@ import torch
 from annotated_types import Gt, Le
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Dense, LowRank, build
-from coterie.core.protocols import Aggregator, Replies
-from coterie.federation.aggregators.product_svd import refactor, require_same_layer
+from coterie.core.adapter import Adapter, Dense, LowRank, Part
+from coterie.core.cohort import Replies
+from coterie.core.rules import Aggregator
+from coterie.federation.aggregators.product_svd import Product, at_rank, require_same_layer
 from coterie.federation.shelves import AGGREGATORS
 
 
@@ -46,23 +47,19 @@ class Ties(Aggregator):
         if not updates:
             return None, current, {}
         weights = [update.weight for update in updates]
-        pieces: list[tuple[Tensor, Tensor] | Tensor] = []
-        kept = lost = 0.0
-        for index, part in enumerate(current.layout.parts):
+
+        def product(index: int, part: Part) -> Product:
             for update in updates:
                 require_same_layer(part, update.adapter, index)
             merged = elected_mean([trimmed(dense(u.adapter, index), self.density) for u in updates], weights)
             if isinstance(part, Dense):
-                pieces.append(merged)
-                continue
+                return merged
             # The dense update times the identity, on whichever side is smaller.
             eye = torch.eye(min(merged.shape), dtype=merged.dtype)
-            bs, rows = (merged, eye) if merged.shape[1] <= merged.shape[0] else (eye, merged)
-            b, a, tail, energy = refactor(bs, rows, part.rank, current.factors(index)[1].double())
-            pieces.append((b / part.scale, a))
-            kept, lost = kept + energy - tail, lost + tail
-        discarded = lost / (kept + lost) if kept + lost > 0 else 0.0
-        return None, build(current.layout, pieces), {"aggregate/discarded_energy": discarded}
+            return (merged, eye) if merged.shape[1] <= merged.shape[0] else (eye, merged)
+
+        adapter, discarded = at_rank(current, product)
+        return None, adapter, {"aggregate/discarded_energy": discarded}
 
 
 def dense(adapter: Adapter, index: int) -> Tensor:

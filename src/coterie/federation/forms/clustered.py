@@ -17,7 +17,11 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouped, Grouping, Interaction, Keeping, Replies, Site
+from coterie.core.cohort import Cohort, Replies
+from coterie.core.form import Keeping
+from coterie.core.groups import Grouped, Grouping, Interaction
+from coterie.core.rules import Aggregator
+from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit, Task
 from coterie.federation import lives

@@ -15,8 +15,12 @@ from annotated_types import Ge
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
+from coterie.core.cohort import Cohort
 from coterie.core.errors import UserError
-from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouping, Keeping, Site
+from coterie.core.form import Keeping
+from coterie.core.groups import Grouping
+from coterie.core.rules import Aggregator
+from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
 from coterie.federation.aggregators.mean import Mean

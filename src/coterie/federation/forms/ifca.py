@@ -19,9 +19,12 @@ import numpy as np
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter
+from coterie.core.cohort import Cohort, Replies
 from coterie.core.errors import UserError
-from coterie.core.protocols import Aggregator, ClientId, Cohort, Keeping, Replies, Site
+from coterie.core.form import Keeping
+from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
+from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit, Task
 from coterie.federation.aggregators.mean import Mean

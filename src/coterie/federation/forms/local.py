@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import ClientId, Cohort, Site
+from coterie.core.cohort import Cohort
+from coterie.core.site import ClientId, Site
 from coterie.core.work import Fit
 from coterie.federation.shelves import FORMS
 

@@ -11,8 +11,9 @@ from typing import Annotated, ClassVar
 from annotated_types import Ge, Le
 
 from coterie.core.adapter import Adapter, Layout, LowRank, apart, side_by_side
-from coterie.core.protocols import ClientId, Cohort, Site
+from coterie.core.cohort import Cohort
 from coterie.core.seeds import seed_for
+from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.federation.forms.clustered import Clustered, State
 from coterie.federation.shelves import FORMS

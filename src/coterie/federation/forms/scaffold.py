@@ -16,7 +16,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from annotated_types import Gt
 
 from coterie.core.adapter import Adapter, weighted_sum
-from coterie.core.protocols import ClientId, Cohort, Keeping, Site
+from coterie.core.cohort import Cohort
+from coterie.core.form import Keeping
+from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
 from coterie.federation.keepings.none import Nothing

@@ -16,9 +16,11 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from annotated_types import Gt, Le
 
 from coterie.core.adapter import Adapter, weighted_sum
+from coterie.core.cohort import Cohort
 from coterie.core.errors import UserError, nearest
+from coterie.core.form import Keeping
 from coterie.core.links import Order, distances
-from coterie.core.protocols import ClientId, Cohort, Keeping, Site
+from coterie.core.site import ClientId, Site
 from coterie.core.work import Fit
 from coterie.federation.forgetting import AFTER, Watch
 from coterie.federation.keepings.none import Nothing

@@ -15,7 +15,9 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter, weighted_sum
-from coterie.core.protocols import ClientId, Cohort, Keeping, Site
+from coterie.core.cohort import Cohort
+from coterie.core.form import Keeping
+from coterie.core.site import ClientId, Site
 from coterie.core.split import Passed, Side, portion_of, put_together
 from coterie.core.update import Update
 from coterie.core.work import Fit

@@ -17,7 +17,10 @@ from annotated_types import Ge, Le
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Aggregator, ClientId, Cohort, Keeping, Site
+from coterie.core.cohort import Cohort
+from coterie.core.form import Keeping
+from coterie.core.rules import Aggregator
+from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
 from coterie.federation.aggregators.mean import Mean

@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
-from coterie.core.protocols import ClientId, Facts, Grouped, Split
+from coterie.core.groups import Grouped, Split
+from coterie.core.site import ClientId, Facts
 from coterie.federation.groupings import weights, wishes
 from coterie.federation.shelves import GROUPINGS, SPLITS
 from coterie.federation.splits.agglomerative import Agglomerative

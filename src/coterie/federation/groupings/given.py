@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from coterie.core.errors import UserError, nearest
-from coterie.core.protocols import ClientId, Facts, Grouped
+from coterie.core.groups import Grouped
+from coterie.core.site import ClientId, Facts
 from coterie.federation.shelves import GROUPINGS
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import ClientId, Facts, Grouped
+from coterie.core.groups import Grouped
+from coterie.core.site import ClientId, Facts
 from coterie.federation.shelves import GROUPINGS
 
 

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from coterie.core.errors import UserError
-from coterie.core.protocols import ClientId, Facts, Grouped
+from coterie.core.groups import Grouped
 from coterie.core.seeds import seed_for
+from coterie.core.site import ClientId, Facts
 from coterie.federation.shelves import GROUPINGS
 
 

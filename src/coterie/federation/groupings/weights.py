@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from coterie.core.adapter import Adapter, LowRank
-from coterie.core.protocols import ClientId, Facts, Grouped, Split
+from coterie.core.groups import Grouped, Split
+from coterie.core.site import ClientId, Facts
 from coterie.federation.groupings.wishes import FORMER, cut
 from coterie.federation.shelves import GROUPINGS, SPLITS
 from coterie.federation.silhouette import Matrix

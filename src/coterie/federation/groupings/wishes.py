@@ -13,7 +13,8 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from coterie.core.protocols import ClientId, Facts, Grouped, Split
+from coterie.core.groups import Grouped, Split
+from coterie.core.site import ClientId, Facts
 from coterie.federation.shelves import GROUPINGS, SPLITS
 from coterie.federation.silhouette import Matrix
 from coterie.federation.splits.agglomerative import Agglomerative

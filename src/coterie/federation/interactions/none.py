@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Interaction
+from coterie.core.groups import Interaction
 from coterie.federation.shelves import INTERACTIONS
 
 

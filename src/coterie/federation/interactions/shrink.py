@@ -15,7 +15,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Interaction
+from coterie.core.groups import Interaction
 from coterie.federation.interactions.similarity import mixed
 from coterie.federation.shelves import INTERACTIONS
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Interaction
+from coterie.core.groups import Interaction
 from coterie.federation.aggregators.product_svd import mean_of_products
 from coterie.federation.groupings.weights import product
 from coterie.federation.shelves import INTERACTIONS

@@ -8,7 +8,8 @@ from typing import Annotated
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Keeping, Site
+from coterie.core.form import Keeping
+from coterie.core.site import Site
 from coterie.core.work import Fit
 from coterie.federation.shelves import KEEPINGS
 

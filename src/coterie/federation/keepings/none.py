@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coterie.core.protocols import Keeping
+from coterie.core.form import Keeping
 from coterie.federation.shelves import KEEPINGS
 
 

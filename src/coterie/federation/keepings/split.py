@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from coterie.core.adapter import Adapter, crossed
-from coterie.core.protocols import Keeping, Site
+from coterie.core.form import Keeping
+from coterie.core.site import Site
 from coterie.core.work import Fit
 from coterie.federation.shelves import KEEPINGS
 

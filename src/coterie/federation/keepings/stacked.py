@@ -12,8 +12,9 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 
 from coterie.core.adapter import Adapter, LowRank, side_by_side
-from coterie.core.protocols import Keeping, Site
+from coterie.core.form import Keeping
 from coterie.core.seeds import seed_for
+from coterie.core.site import Site
 from coterie.core.work import Fit
 from coterie.federation.shelves import KEEPINGS
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from coterie.core.protocols import ServerOptimiser
+from coterie.core.rules import ServerOptimiser
 from coterie.federation.shelves import OPTIMISERS
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from coterie.core.links import Costs
-from coterie.core.protocols import ClientId
+from coterie.core.site import ClientId
 from coterie.federation.shelves import ORDERS
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from coterie.core.errors import UserError, nearest
 from coterie.core.links import Costs
-from coterie.core.protocols import ClientId
+from coterie.core.site import ClientId
 from coterie.federation.shelves import ORDERS
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from coterie.core.errors import UserError
 from coterie.core.links import Costs
-from coterie.core.protocols import ClientId
 from coterie.core.seeds import seed_for
+from coterie.core.site import ClientId
 from coterie.federation.shelves import ORDERS
 
 

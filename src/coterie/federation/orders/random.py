@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from coterie.core.links import Costs
-from coterie.core.protocols import ClientId
 from coterie.core.seeds import seed_for
+from coterie.core.site import ClientId
 from coterie.federation.shelves import ORDERS
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 from coterie.core.links import Costs
-from coterie.core.protocols import ClientId
+from coterie.core.site import ClientId
 from coterie.federation.orders.nearest import greedy, require_costs
 from coterie.federation.shelves import ORDERS
 

@@ -1,0 +1,70 @@
+"""The clients of a round as a form sees them: what is asked of all, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from coterie.core.adapter import Adapter
+from coterie.core.links import Links
+from coterie.core.site import ClientId, Facts, Site
+from coterie.core.update import Update
+
+Half = Callable[[Site, Any], Awaitable[Any]]
+Part = Callable[[ClientId, Update], str]
+"""Which sum a client's update belongs to, by name."""
+
+
+class Replies(Protocol):
+    """What came back, in client order. In a sealed run only ``weight`` and ``mean`` may be read."""
+
+    def __iter__(self) -> Iterator[ClientId]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, client: ClientId) -> Any: ...
+    def items(self) -> Sequence[tuple[ClientId, Any]]: ...
+    @property
+    def failures(self) -> Mapping[ClientId, str]: ...
+    @property
+    def numbers(self) -> Mapping[ClientId, Mapping[str, float]]:
+        """Plain numbers of each reply, by client."""
+        ...
+
+    @property
+    def weight(self) -> float: ...
+    def mean(self) -> Adapter:
+        """Weighted mean of the replies' adapters, factor by factor."""
+        ...
+
+    def pick(self, name: str) -> Replies:
+        """One entry of replies that are mappings."""
+        ...
+
+    def groups(self, by: Mapping[ClientId, str]) -> Mapping[str, Replies]:
+        """The replies of each group, groups in order of their names; empty groups are absent."""
+        ...
+
+
+class Cohort(Links, Protocol):
+    """The clients of one round, wherever they run."""
+
+    def __iter__(self) -> Iterator[ClientId]: ...
+    def __len__(self) -> int: ...
+    @property
+    def facts(self) -> Mapping[ClientId, Facts]: ...
+    @property
+    def everybody(self) -> Mapping[ClientId, Facts]:
+        """All who are there now, whether or not they are of this cohort."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The run's seed, for draws on the server."""
+        ...
+
+    async def map(self, half: Half, inputs: Mapping[ClientId, Any], part: Part | None = None) -> Replies:
+        """Runs a half at every client named in ``inputs``; always crosses bytes.
+
+        With ``part`` replies are added up as they come, in client order, and only sums and plain numbers are kept:
+        for linear rules. ``groups`` must then part the clients in the same way.
+        """
+        ...
