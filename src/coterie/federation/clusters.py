@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.protocols import Aggregator, ClientId, Cohort, Grouped, Grouping, Interaction, Replies
+from coterie.core.protocols import Aggregator, ClientId, Cohort, Facts, Grouped, Grouping, Interaction, Replies
 from coterie.core.work import Task
 from coterie.federation import lives
 from coterie.federation.aggregators.product_svd import cut
+from coterie.federation.drift import drift
 from coterie.federation.stable import loners
 
 
@@ -104,13 +105,17 @@ def learn(rules: Rules, state: State, asked: Asked, replies: Replies, cohort: Co
     return state._replace(numbers={**state.numbers, "group/unseen": float(unseen)})
 
 
-def average(rules: Rules, state: State, replies: Replies, aside: Mapping[ClientId, str]) -> State:
+def average(
+    rules: Rules, state: State, replies: Replies, facts: Mapping[ClientId, Facts], aside: Mapping[ClientId, str]
+) -> State:
     """The mean inside each group that answered, then what groups take from each other."""
     clusters, agg, numbers = dict(state.clusters), dict(state.agg), dict(state.numbers)
     for name, group in replies.groups({**state.labels, **aside}).items():
         if not name or not group.weight:  # nobody in it has an example
             continue
+        before = rules.aggregator.served(agg[name], clusters[name])
         agg[name], clusters[name], noted = rules.aggregator.apply(agg[name], clusters[name], group)
+        noted = {**noted, **drift(before, rules.aggregator.served(agg[name], clusters[name]), group, facts)}
         numbers |= {f"{key}/{name}": value for key, value in noted.items()}
     played = state.played + 1
     mixed = rules.interaction.mix(clusters, centres(state), examples(state), played)

@@ -22,6 +22,7 @@ from coterie.core.work import Fit, Task
 from coterie.federation import clusters, lives
 from coterie.federation.aggregators.mean import Mean
 from coterie.federation.clusters import State
+from coterie.federation.drift import moved
 from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.interactions.none import Isolated
 from coterie.federation.keepings.ditto import Ditto
@@ -87,13 +88,13 @@ class Clustered:
         tasks = {c: clusters.task(self, state, asked, c, fact.rank) for c, fact in cohort.facts.items()}
         replies = await cohort.map(self.client_update, tasks, part)
         state = clusters.learn(self, state, asked, replies, cohort)
-        return clusters.average(self, state, replies, asked.aside)
+        return clusters.average(self, state, replies, cohort.facts, asked.aside)
 
     async def client_update(self, site: Site, task: Task) -> Update:  # at each client
         got = await site.fit(self.keeping.begin(site, task.start), self.fit.of(task))
         await self.keeping.after_round(site, task.start, self.fit.of(task.below))
         shared = self.aggregator.report(self.keeping.share(site, got.adapter), task)
-        return Update(shared, weight=got.num_examples, numbers=got.numbers)
+        return Update(shared, weight=got.num_examples, numbers=moved(task.start, got))
 
     def serve(self, state: State, client: ClientId) -> Adapter:  # what is sent for keeping
         return state.clusters[state.labels[client]]

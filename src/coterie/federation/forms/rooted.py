@@ -48,7 +48,7 @@ class Rooted(Clustered):
         replies = await cohort.map(self.client_layers, sent)
         parts = replies.pick("part")
         state = clusters.learn(self, state, asked, parts, cohort)
-        state = clusters.average(self, state, parts, asked.aside)
+        state = clusters.average(self, state, parts, cohort.facts, asked.aside)
         agg, root, noted = self.aggregator.apply(state.root_agg, state.root, replies.pick(ROOT))
         numbers = {**state.numbers, **{f"{key}/{ROOT}": value for key, value in noted.items()}}
         return state._replace(root=root, root_agg=agg, numbers=numbers)
