@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coterie.core.errors import UserError
-from coterie.federation.forms import ifca
+from coterie.federation import parting
 
 
 def numbers(w):
@@ -40,7 +40,7 @@ def test_a_bad_start_is_mended_by_the_losses(world, monkeypatch):
     def crossed(adapters, count, seed):
         return {c: f"cluster-{int(c in ('a0', 'a2', 'b1'))}" for c in adapters}  # one of three is astray on each side
 
-    monkeypatch.setattr(ifca, "far_apart", crossed)
+    monkeypatch.setattr(parting, "far_apart", crossed)
     labels = w.play()["clusters"]
     assert all((labels[c] == labels[d]) == (c[0] == d[0]) for c in labels for d in labels)
     assert sum(told["ifca/moved"] for told in numbers(w)[1:]) == 2
@@ -92,7 +92,7 @@ def test_who_was_never_asked_is_served_the_common_adapter(world):
 
 
 def test_only_some_clients_part_the_clusters_where_there_are_very_many(world, monkeypatch):
-    monkeypatch.setattr(ifca, "MOST_PARTING", 4)
+    monkeypatch.setattr(parting, "MOST", 4)
     w = world("ifca", {"clusters": 2}, 9, rounds=3)
     results = w.play()
     asked = {row[0]: sum(r[0] == row[0] for r in results["bytes"] if r[2] == "up" and r[4] == "train")

@@ -53,6 +53,7 @@ def measured(chosen: Chosen, out: Path, path: Path, seed: int) -> dict[str, Any]
         "people": people,
         "styles": looks,
         "rounds": rounds(run),
+        "drift": drift(run),
         "up_bytes": meter.total(direction="up", purpose="train") + meter.total(direction="up", purpose="enrol"),
         "down_bytes": meter.total(direction="down", purpose="train"),
         **({"across_bytes": across} if across else {}),
@@ -126,6 +127,19 @@ def rounds(run: Run) -> list[dict[str, float]]:
         spent += event["seconds"]
         found.append({"round": number, "loss": event["loss"], "bytes": moved, "seconds": spent})
     return found[1:] if found and found[0]["round"] == 0 else found
+
+
+def drift(run: Run) -> dict[str, float]:
+    """Means over rounds of what ``federation/drift.py`` says, in each over the groups that there were."""
+    found: dict[str, list[float]] = {}
+    for event in run.events:
+        laps: dict[str, list[float]] = {}
+        for key, value in (event.get("numbers") or {}).items():
+            if key.startswith("drift/"):
+                laps.setdefault(key.split("/")[1], []).append(value)
+        for what, values in laps.items():
+            found.setdefault(what, []).append(fmean(values))
+    return {what: fmean(values) for what, values in sorted(found.items())}
 
 
 def mean_loss(result: dict[str, Any]) -> float:

@@ -26,6 +26,7 @@ def page(
         _judges(about["measured"]) if about["measured"] else "",
         _air(rows, place, names),
         _levels(rows),
+        _drift(rows),
         _target(rows, place.chosen.study.target, names),
         _found(results, rows),
         _apart(rows, results),
@@ -200,6 +201,25 @@ def _levels(rows: Sequence[Mapping[str, Any]]) -> str:
         "### Removed by noise level, from nearly clean to nearly nothing but noise\n\n"
         f"| arm | clean | less | more | noisy |\n|---|---|---|---|---|\n{body}"
     )
+
+
+def _drift(rows: Sequence[Mapping[str, Any]]) -> str:
+    told = {
+        row["name"]: [f"{row['drift'][what]:.2f}" if what in row["drift"] else "" for what in DRIFT] for row in rows
+    }
+    body = [f"| {name} | {' | '.join(cells)} |" for name, cells in told.items() if any(cells)]
+    if not body:
+        return ""
+    return (
+        "### How far clients go apart\n\n" + " ".join(DRIFT.values()) + " Means over rounds and groups.\n\n"
+        f"| arm | {' | '.join(DRIFT)} |\n" + "|---" * (1 + len(DRIFT)) + "|\n" + "\n".join(body)
+    )
+
+
+DRIFT = {
+    "relative": "*Relative*: how far a client moves what the adapter does in a round, as a share of all that it did.",
+    "disagreement": "*Disagreement*: of that, what the average cancels, over what it keeps; 0 where all move alike.",
+}
 
 
 def _target(rows: Sequence[Mapping[str, Any]], target: str, names: Mapping[str, str]) -> str:

@@ -206,6 +206,7 @@ def summary(results: Results, arm: str, target: str) -> dict[str, Any]:
     found["copies"] = [sum(c[0] for c in copies), sum(c[1] for c in copies), sum(c[1] * c[2] for c in copies)]
     for key in ("up_bytes", "down_bytes", "across_bytes", "seconds"):
         found[key] = fmean(float(result.get(key, 0)) for result in mine)
+    found["drift"] = {what: fmean(r["drift"][what] for r in mine) for what in mine[0].get("drift", ())}
     found["air"] = _aired(mine)
     reached = [to_target(r, results[target, s]) for r, s in zip(mine, seeds, strict=True) if (target, s) in results]
     found["reached"] = reached

@@ -107,6 +107,17 @@ def test_the_air_has_a_table_and_plots_of_its_own(played):
     assert "across, MB" in text
 
 
+def test_how_far_clients_go_apart_has_a_table_of_the_forms_that_tell(played):
+    folder, _, page = played
+    section = page.read_text().split("### How far clients go apart")[1].split("\n#")[0]
+    told = [line.split(" | ")[0].removeprefix("| ") for line in section.splitlines() if line.startswith("| ")][1:]
+    assert told
+    for path in (folder / "out/results").glob("*.json"):
+        result = json.loads(path.read_text())
+        assert bool(result["drift"]) == (result["arm"] in told)
+        assert result["drift"].get("disagreement", 0) >= 0
+
+
 def test_shares_are_of_the_bare_model_also_for_other_clients(played):
     folder, _, page = played
     numbers = json.loads((page.parent / "plain.json").read_text())

@@ -14,6 +14,7 @@ from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit, Task
 from coterie.federation.aggregators.mean import Mean
+from coterie.federation.drift import drift, moved
 from coterie.federation.keepings.none import Nothing
 from coterie.federation.shelves import AGGREGATORS, FORMS, KEEPINGS
 
@@ -58,7 +59,8 @@ class FedAvg:
         if question is not None:
             replies = await cohort.map(self.client_answer, dict.fromkeys(replies, question), part)
         agg, w, numbers = self.aggregator.apply(agg, state.w, replies)
-        return State(w, agg, numbers)
+        before, after = self.aggregator.served(state.agg, state.w), self.aggregator.served(agg, w)
+        return State(w, agg, {**numbers, **drift(before, after, replies, cohort.facts)})
 
     async def client_update(self, site: Site, task: Task) -> Update:  # at each client
         got = await site.fit(self.keeping.begin(site, task.start), self.fit.of(task))
@@ -66,7 +68,7 @@ class FedAvg:
         shared = self.keeping.share(site, got.adapter)
         if self.aggregator.asks == "answer":
             site.memory["shared"] = shared
-        return Update(self.aggregator.report(shared, task), weight=got.num_examples, numbers=got.numbers)
+        return Update(self.aggregator.report(shared, task), weight=got.num_examples, numbers=moved(task.start, got))
 
     async def client_answer(self, site: Site, question: Any) -> Update:  # at each client, where a rule asks once more
         shared = site.memory.pop("shared")

@@ -45,13 +45,11 @@ class State(NamedTuple):
 class Hierarchical:
     """One adapter for everybody, averaged at edges often and by the cloud now and then.
 
-    What a client keeps for itself is trained after every edge round.
-
     Attributes:
         edge_rounds: that edges average before the cloud does; with 1 it is federated averaging.
         grouping: which edge a client belongs to: ``given``, or found among wishes; known before the first round.
         aggregator: how replies become one adapter, at the edges and in the cloud.
-        keeping: what a client keeps for itself beside it.
+        keeping: what a client keeps for itself beside it, trained after every edge round.
         wish: how an encoded wish is made coarser before a client sends it.
         fit: local training of an edge round.
     """
@@ -88,8 +86,7 @@ class Hierarchical:
     async def round(self, state: State, cohort: Cohort) -> State:  # on the edges, and in the cloud
         agg, weight, numbers = dict(state.agg), dict[str, float](), dict[str, float]()
         part = (lambda client, update: state.edges[client]) if self.aggregator.linear else None
-        asked = {state.edges[client] for client in cohort}
-        w = dict(cohort.backhaul("down", dict.fromkeys(asked, state.w)).items())
+        w = dict(cohort.backhaul("down", {state.edges[client]: state.w for client in cohort}).items())
         for _ in range(self.edge_rounds):
             starts = {client: w[state.edges[client]] for client in cohort}
             replies = await cohort.map(self.client_update, starts, part)

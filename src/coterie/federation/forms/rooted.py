@@ -15,7 +15,9 @@ from coterie.core.cohort import Cohort
 from coterie.core.seeds import seed_for
 from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
-from coterie.federation.forms.clustered import Clustered, State
+from coterie.federation import clusters
+from coterie.federation.clusters import State
+from coterie.federation.forms.clustered import Clustered
 from coterie.federation.shelves import FORMS
 
 ROOT = "root"
@@ -42,11 +44,12 @@ class Rooted(Clustered):
         return State(adapter, root_agg=self.aggregator.init(adapter))
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
-        state, asked = self._asked(state, cohort)
+        state, asked = clusters.ask(self, state, cohort)
         sent = {c: {ROOT: state.root, "part": part} for c, part in asked.starts.items()}
         replies = await cohort.map(self.client_layers, sent)
         parts = replies.pick("part")
-        state = self._averaged(self._learned(state, asked, parts, cohort), parts, asked.aside)
+        state = clusters.learn(self, state, asked, parts, cohort)
+        state = clusters.average(self, state, parts, cohort.facts, asked.aside)
         agg, root, noted = self.aggregator.apply(state.root_agg, state.root, replies.pick(ROOT))
         numbers = {**state.numbers, **{f"{key}/{ROOT}": value for key, value in noted.items()}}
         return state._replace(root=root, root_agg=agg, numbers=numbers)

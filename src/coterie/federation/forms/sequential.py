@@ -39,9 +39,7 @@ class State(NamedTuple):
 @FORMS.register("sequential")
 @dataclass(frozen=True)
 class Sequential:
-    """One adapter that goes from device to device.
-
-    Training losses of all who had it travel along and reach the server with it.
+    """One adapter that goes from device to device, and with it the training losses of all who had it.
 
     Attributes:
         order: in which clients are visited.

@@ -82,8 +82,7 @@ class SplitModel:
             shares = [update.weight / replies.weight for _, update in replies.items()] if len(ends) > 1 else [1.0]
             s = weighted_sum([end.adapter for end in ends.values()], shares)
             w = put_together(w.layout, [replies.mean(), s])
-        numbers = {f"server/{key}": value for end in ends.values() for key, value in end.numbers.items()}
-        return State(w, played + 1, numbers)
+        return State(w, played + 1, {f"server/{key}": x for end in ends.values() for key, x in end.numbers.items()})
 
     async def through(self, s: Mapping[str, Side], h1: Mapping[str, Passed], cohort: Cohort) -> Mapping[str, Passed]:
         if self.shape == "v":
@@ -93,8 +92,7 @@ class SplitModel:
         return {k: await s[k].backward(given) for k, given in g2.items()}
 
     async def client_begin(self, site: Site, c: Adapter) -> Mapping[str, Any]:  # at each client
-        steps = await site.side.begin(c, self.fit)
-        return {"steps": steps, "h1": await site.side.forward({}) if steps else {}}
+        return {"steps": (n := await site.side.begin(c, self.fit)), "h1": await site.side.forward({}) if n else {}}
 
     async def client_tail(self, site: Site, h2: Passed) -> Passed:
         return await site.side.loss(h2)

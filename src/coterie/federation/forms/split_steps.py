@@ -86,8 +86,7 @@ class SplitSteps:
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         part = (lambda client, update: "global") if self.aggregator.linear else None
         replies = await cohort.map(self.client_update, dict.fromkeys(cohort, state.w), part)
-        agg, w, noted = self.aggregator.apply(state.agg, state.w, replies)
-        numbers = dict(noted)
+        agg, w, numbers = self.aggregator.apply(state.agg, state.w, replies)
         if self.server_steps and (rows := joined(list(state.buried.values()))):
             got = await cohort.train(w, replace(self.fit, steps=self.server_steps, levels=(self.cut, 1.0)), rows)
             w, numbers = got.adapter, {**numbers, **{f"server/{key}": value for key, value in got.numbers.items()}}
@@ -116,8 +115,5 @@ class SplitSteps:
 
 def joined(sent: Sequence[Buried]) -> Buried:
     """All clients' rows of each shape, at the width they had before they were sent."""
-
-    def whole(parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat([part.float() if part.is_floating_point() else part for part in parts])
-
-    return [{name: whole([rows[name] for rows in some]) for name in some[0]} for some in zip(*sent, strict=True)]
+    wide = [[{k: v.float() if v.is_floating_point() else v for k, v in some.items()} for some in rows] for rows in sent]
+    return [{name: torch.cat([rows[name] for rows in some]) for name in some[0]} for some in zip(*wide, strict=True)]
