@@ -54,13 +54,13 @@ class FedAvg:
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         part = (lambda client, update: "global") if self.aggregator.linear else None
         tasks = {c: self.aggregator.task(state.agg, state.w, fact.rank) for c, fact in cohort.facts.items()}
-        replies = await cohort.map(self.client_update, tasks, part)
-        agg, question = self.aggregator.question(state.agg, replies)
+        replies = trained = await cohort.map(self.client_update, tasks, part)
+        agg, question = self.aggregator.question(state.agg, trained)
         if question is not None:
-            replies = await cohort.map(self.client_answer, dict.fromkeys(replies, question), part)
+            replies = await cohort.map(self.client_answer, dict.fromkeys(trained, question), part)
         agg, w, numbers = self.aggregator.apply(agg, state.w, replies)
         before, after = self.aggregator.served(state.agg, state.w), self.aggregator.served(agg, w)
-        return State(w, agg, {**numbers, **drift(before, after, replies, cohort.facts)})
+        return State(w, agg, {**numbers, **drift(before, after, trained, cohort.facts)})
 
     async def client_update(self, site: Site, task: Task) -> Update:  # at each client
         got = await site.fit(self.keeping.begin(site, task.start), self.fit.of(task))
