@@ -22,7 +22,7 @@ from torch import Tensor
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
 from coterie.core.work import Fit, Fitted
-from coterie.engines.cohort import ClientFailed, raise_halted
+from coterie.engines.courier import ClientFailed, raise_halted
 from coterie.engines.devices import Away, Straggler
 from coterie.engines.plain import fit_as_plain, fit_from_plain, told_of
 from coterie.engines.site import SiteHost

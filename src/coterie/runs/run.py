@@ -30,9 +30,10 @@ from coterie.data.shelf import holds
 from coterie.data.sources.folders import Folders, mixed_with_folders
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
-from coterie.engines.cohort import WAVE, QuorumLost, Terms
+from coterie.engines.cohort import QuorumLost
 from coterie.engines.devices import layouts_for
 from coterie.engines.inprocess import InProcess
+from coterie.engines.terms import WAVE, Terms
 from coterie.engines.trampoline import run as trampoline
 from coterie.engines.workers import Staffed, Workers
 from coterie.models.backbone import Backbone, Writes
