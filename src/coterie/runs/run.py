@@ -35,7 +35,8 @@ from coterie.engines.devices import layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.terms import WAVE, Terms
 from coterie.engines.trampoline import run as trampoline
-from coterie.engines.workers import Staffed, Workers
+from coterie.engines.worker import Staffed
+from coterie.engines.workers import Workers
 from coterie.models.backbone import Backbone, Writes
 from coterie.models.peft_files import read_peft
 from coterie.models.shelves import makes
