@@ -31,6 +31,7 @@ from coterie.runs.compatible import (
     require_targets_kept,
     require_what_rule_asks,
 )
+from coterie.runs.heeded import require_heeded
 from coterie.runs.lossy import require_bearable_codecs
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.sink import SINKS, Sink
@@ -312,6 +313,7 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
         require_what_rule_asks(one.form, where)
         require_targets_kept(one.form, getattr(one.backbone, "makes", "pictures"), where)
         require_bearable_codecs(one, where)
+        require_heeded(one, where)
         require_small_own_part(one.form, one.method, where)
         _require_changes(one, where)
     return recipe

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from coterie.core.adapter import Adapter
 from coterie.core.protocols import ClientId, Cohort, Site
@@ -32,6 +32,8 @@ class Local:
     """
 
     fit: Fit = Fit()
+
+    trains_alone: ClassVar[bool] = True
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter)

@@ -1,0 +1,49 @@
+"""What a recipe sets is heeded by its form or refused: whatever form there is, with nothing in between."""
+
+import pytest
+
+from coterie.core.errors import UserError
+from coterie.engines.devices import Devices
+from coterie.federation.shelves import FORMS
+from coterie.runs.recipe import make_recipe
+
+NEEDED = {"ifca": {"clusters": 2}, "scaffold": {"fit": {"optimiser": "sgd", "rate": 0.1}}}
+
+
+def complaint(form, **more):
+    """What is wrong with a recipe that says it; empty if nothing is."""
+    try:
+        make_recipe({"form": {"name": form, **NEEDED.get(form, {})}, **more}, "toy")
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("form", FORMS.names())
+def test_who_overstates_moves_what_is_learned_or_is_refused(world, form):
+    def learned(**overstates):
+        w = world(form, NEEDED.get(form, {}), rounds=2, devices=Devices(overstates=overstates))
+        w.play()
+        return {key: value for key, value in w.final()["state"].items() if key != "numbers"}
+
+    said = complaint(form, devices={"overstates": {"a0": 5.0}})
+    assert not said or said.startswith("toy: devices.overstates: ")
+    assert bool(said) == (learned() == learned(a0=5.0))
+
+
+def test_what_would_do_nothing_is_one_line_with_the_key():
+    lies = {"overstates": {"ada": 10.0}}
+    with pytest.raises(
+        UserError, match=r"^toy: devices.overstates: in the form split .* which nobody overstates; leave"
+    ):
+        make_recipe({"form": "split", "devices": lies}, "toy")
+    with pytest.raises(UserError, match=r"^toy: devices.overstates: in the form local nobody is told .*; leave it out"):
+        make_recipe({"form": "fedavg", "devices": lies, "control": {"form": "local"}}, "toy")
+
+
+def test_what_changes_nothing_is_not_refused():
+    """The honest, where nothing is trained, and a control that takes it back."""
+    make_recipe({"form": "split", "devices": {"overstates": [1, 1.0]}}, "toy")
+    make_recipe({"form": "local", "rounds": 0, "devices": {"overstates": [10.0]}}, "toy")
+    control = {"form": "local", "devices": {"overstates": []}}
+    make_recipe({"form": "fedavg", "devices": {"overstates": [10.0, 1.0]}, "control": control}, "toy")
