@@ -16,12 +16,13 @@ from coterie.core.shelf import Shelf
 from coterie.core.site import Facts
 from coterie.core.split import Portions, places
 from coterie.core.work import Fitted
-from coterie.engines.cohort import ClientFailed, Terms
+from coterie.engines.courier import ClientFailed
 from coterie.engines.devices import Devices, layouts_for
 from coterie.engines.inprocess import InProcess
 from coterie.engines.keeper import Keeper
 from coterie.engines.memory import SiteMemory
 from coterie.engines.site import Belongings, House, SiteHost
+from coterie.engines.terms import Terms
 from coterie.engines.trampoline import run as trampoline
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import Painter

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from coterie.engines import disk
-from coterie.engines.cohort import ClientFailed
+from coterie.engines.courier import ClientFailed
 from coterie.runs.attendance import Change
 from coterie.wire.envelope import unpack
 

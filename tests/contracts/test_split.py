@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from coterie.core.errors import UserError
-from coterie.engines.cohort import ClientFailed
+from coterie.engines.courier import ClientFailed
 from coterie.engines.devices import Devices
 from coterie.engines.trampoline import run
 from coterie.runs.recipe import make_recipe

@@ -193,11 +193,13 @@ def _result(bank: Bank, slot: int, job: FitJob, losses: list[float]) -> Fitted |
     adapter = bank.read(slot, job.start.layout) if job.fit.steps else job.start
     if not all(map(is_finite, losses)) or not torch.isfinite(adapter.row).all():
         return NotFinite(f"{job.client}: the training loss is no finite number; try a smaller form.fit.rate")
-    examples = count_of(job.prepared)
-    numbers = (
-        {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
-    )
-    return Fitted(adapter, examples, numbers, sum(rate_at(job.fit, step) for step in range(len(losses))))
+    return fitted(adapter, count_of(job.prepared), job.fit, losses, len(losses))
+
+
+def fitted(adapter: Adapter, examples: int, fit: Fit, losses: Sequence[float], steps: int) -> Fitted:
+    """What training gave, after so many steps; a side of a split model may take more of them than it hears losses."""
+    ends = {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
+    return Fitted(adapter, examples, ends, sum(rate_at(fit, step) for step in range(steps)))
 
 
 def is_finite(value: float) -> bool:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from coterie.bank.bank import Bank
-from coterie.bank.fit import FitJob, NotFinite, clipped, is_finite, levels_of, rate_at, with_pull
+from coterie.bank.fit import FitJob, NotFinite, clipped, fitted, is_finite, levels_of, rate_at, with_pull
 from coterie.bank.optimiser import optimiser_for
 from coterie.core.adapter import Adapter
 from coterie.core.split import Passed, places, put_together
@@ -85,13 +85,10 @@ class OneSide:
 
     def end(self) -> Fitted:
         """What training made of the portion."""
-        portion, losses = self.portion, self.losses
+        portion = self.portion
         if not torch.isfinite(portion.row).all():
             raise NotFinite("a trained number is not finite; try a smaller form.fit.rate")
-        told = (
-            {"loss/first": losses[0], "loss/last": losses[-1], "loss/mean": sum(losses) / len(losses)} if losses else {}
-        )
-        return Fitted(portion, self.examples, told, sum(rate_at(self.fit, step) for step in range(self.taken)))
+        return fitted(portion, self.examples, self.fit, self.losses, self.taken)
 
 
 class AtClient(OneSide):

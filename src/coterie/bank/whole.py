@@ -84,7 +84,10 @@ class WholeBank(Bank):
             raise UserError("adapters of whole weights draw and score one after another; take --way merge")
         self.release()
         for mix in bound.values():
-            self._set(sum(weight * self.padded(adapter).to(self.device) for adapter, weight in mix))  # type: ignore[arg-type]
+            total = torch.zeros(self.template.size, device=self.device)
+            for adapter, weight in mix:
+                total += weight * self.padded(adapter).to(self.device)
+            self._set(total)
 
     def release(self) -> None:
         self._below = None

@@ -3,112 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal
 
 from torch import Tensor
 
-from coterie.core.adapter import Adapter, Layout
+from coterie.core.adapter import Adapter
 from coterie.core.cohort import Half, Part
-from coterie.core.errors import Halted, UserError
+from coterie.core.errors import UserError
 from coterie.core.links import Relayed, Seen
 from coterie.core.site import ClientId, Facts
 from coterie.core.split import Portions, Side
 from coterie.core.work import Fit, Fitted, Task
+from coterie.engines.courier import ClientFailed, Surplus, name_of, raise_halted
 from coterie.engines.memory import version_of
 from coterie.engines.relay import relay
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.server_fit import train
 from coterie.engines.sides import ServerSide, step
+from coterie.engines.terms import Terms
 from coterie.engines.trampoline import Together
 from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.sampling import first_to_answer
 from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
-from coterie.wire.envelope import Header, pack, unpack
+from coterie.wire.envelope import pack, unpack
 from coterie.wire.meter import BACKHAUL, Meter, Passage, Work
-
-WAVE = 64  # clients asked at once, or a few more where that fills the last pass
-
-
-class Courier(Protocol):
-    """Carries packed requests to clients and brings packed replies back.
-
-    Attributes:
-        link: what it is called in the meter.
-    """
-
-    link: str
-
-    async def visit(self, client: ClientId, request: bytes) -> bytes:
-        """One exchange with one client.
-
-        Raises:
-            ClientFailed: if there will be no reply.
-        """
-        ...
-
-
-class ClientFailed(Exception):
-    """One client's half ended without a reply; the others go on. ``kind`` says in a word why."""
-
-    kind: ClassVar[str] = "error"
-
-
-class Surplus(ClientFailed):
-    """The client's answer came when there were enough."""
-
-    kind = "surplus"
 
 
 class QuorumLost(UserError):
     """Too few clients answered for the round to count."""
-
-
-def raise_halted(answers: Mapping[ClientId, Any]) -> None:
-    """Clients on one machine share its disk: where one found it full, the run stops and no client is to blame."""
-    for answer in answers.values():
-        if isinstance(answer, Halted):
-            raise answer
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What holds for all exchanges of a run.
-
-    Attributes:
-        header: run, backbone, recipe and codec; round, call and client are filled in for each message.
-        courier: that carries the messages.
-        layouts: that adapters on the wire may have.
-        codec: how rows are written.
-        uplink: how clients write what they send back in training; empty is as everything.
-        facts: of every client that is there.
-        seed: of the run.
-        quorum: smallest share of the asked clients that must answer.
-        sealed: whether single replies stay closed to the form.
-        tell: called with an event's name and its fields.
-        times: that clients take for a round, in units of a median client's; only who answers first depends on it.
-        wave: clients that are asked at once; the next ones are asked when all of these have answered, so that what is
-            in memory does not grow with a round's clients. It changes no number.
-        reaches: whether two clients' devices can hand over directly in a round.
-        portions: of the adapter, at clients and at the server, where a form splits the model.
-    """
-
-    header: Header
-    courier: Courier
-    layouts: tuple[Layout, ...]
-    codec: Codec
-    facts: Mapping[ClientId, Facts]
-    seed: int
-    quorum: float = 0.5
-    sealed: bool = False
-    tell: Callable[..., None] = lambda event, **fields: None
-    wave: int = WAVE
-    uplink: tuple[Codec, ...] = ()
-    times: Mapping[ClientId, float] = field(default_factory=dict)
-    reaches: Callable[[int, ClientId, ClientId], bool] = lambda round, one, other: True
-    portions: Portions | None = None
 
 
 @dataclass
@@ -267,10 +192,7 @@ class RoundCohort:
         value = self.cut_for(client, value)
         request = self.count("down", client, self.packed(client, half, call, value))
         reply = self.count("up", client, await self.terms.courier.visit(client, request))
-        chain = Chain((self.terms.codec,))
-        if self.terms.uplink and self.purpose == "train":
-            chain = Chain(self.terms.uplink, [self._as_received(adapter) for adapter in adapters_in(value)])
-        return self.unpacked(client, reply, chain)
+        return self.unpacked(client, reply, self._written_back(value))
 
     def packed(self, client: ClientId, half: str, call: int, value: Any) -> bytes:
         """The request of one exchange."""
@@ -280,9 +202,9 @@ class RoundCohort:
         )  # fmt: skip
         return pack(header, value, self.terms.codec, known=self.terms.layouts)
 
-    def unpacked(self, client: ClientId, reply: bytes, chain: Chain | None = None) -> Any:
-        """What a client answered, by the codec of everything unless it is another chain; its work is counted."""
-        told, answer = unpack(reply, self.terms.layouts, chain or self.terms.codec)
+    def unpacked(self, client: ClientId, reply: bytes, codec: Codec | Chain) -> Any:
+        """What a client answered, written by a codec or a chain of them; its work is counted."""
+        told, answer = unpack(reply, self.terms.layouts, codec)
         self.meter.worked(Work(self.round, client, "trained", self.purpose), told.trained)
         self.meter.worked(Work(self.round, client, "scored", self.purpose), told.scored)
         return answer
@@ -291,6 +213,12 @@ class RoundCohort:
         """What a client is sent of a value: nothing of a higher rank than its own."""
         rank = self.terms.facts[client].rank if client in self.terms.facts else None
         return value if rank is None else self._cut(value, rank)
+
+    def _written_back(self, value: Any) -> Codec | Chain:
+        """How a client writes its answer to a value: in training by the uplink, where there is one."""
+        if not self.terms.uplink or self.purpose != "train":
+            return self.terms.codec
+        return Chain(self.terms.uplink, [self._as_received(adapter) for adapter in adapters_in(value)])
 
     def _as_received(self, adapter: Adapter) -> Adapter:
         """An adapter as clients have it once it was written and read."""
@@ -316,8 +244,3 @@ class RoundCohort:
         """Counts a blob that crosses, on the courier's link unless it is another, and hands it on."""
         link = link or self.terms.courier.link
         return self.meter.count(Passage(self.round, client, direction, link, self.purpose), blob)
-
-
-def name_of(half: Half) -> str:
-    """``Class.method``, by which a site finds a half."""
-    return f"{type(getattr(half, '__self__', None)).__name__}.{half.__name__}"

@@ -22,7 +22,7 @@ from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.shelf import Problems, ShelfProblem
 from coterie.core.split import Portions
-from coterie.engines.cohort import ClientFailed
+from coterie.engines.courier import ClientFailed
 
 
 class Away(ClientFailed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from coterie.engines.cohort import ClientFailed
+from coterie.engines.courier import ClientFailed
 from coterie.engines.site import SiteHost
 
 

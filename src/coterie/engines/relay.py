@@ -13,6 +13,7 @@ from coterie.core.cohort import Half
 from coterie.core.errors import UserError, nearest
 from coterie.core.links import Relayed, Seen
 from coterie.core.site import ClientId
+from coterie.engines.courier import name_of, raise_halted
 from coterie.engines.trampoline import Together
 from coterie.wire.meter import DIRECT
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 async def relay(cohort: RoundCohort, half: Half, path: Sequence[ClientId], value: Any, seen: Seen | None) -> Relayed:
     """See ``coterie.core.links.Links.relay``."""
-    from coterie.engines.cohort import name_of, raise_halted
-
     require_members(cohort, path)
     name, call, cohort.call = name_of(half), cohort.call, cohort.call + 1
     answered: list[ClientId] = []
@@ -39,7 +38,7 @@ async def relay(cohort: RoundCohort, half: Half, path: Sequence[ClientId], value
             failures[client] = cohort.missed(client, name, answer)
             continue
         last, reply = client, answer
-        value = cohort.unpacked(client, reply)
+        value = cohort.unpacked(client, reply, cohort.terms.codec)
         answered.append(client)
         if seen is not None:
             await seen(client, value)

@@ -1,9 +1,9 @@
-"""Training on the server itself, of rows that clients have sent for it."""
+"""Training on the server itself: of rows that clients have sent for it, or of its part of a split model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -24,10 +24,19 @@ async def train(cohort: RoundCohort, start: Adapter, fit: Fit, rows: Sequence[Ma
     prepared = rows[0] if len(rows) == 1 else tuple(rows)
     if not any(len(value) for some in rows for value in some.values()):
         return Fitted(start, 0, {})
+    done: Fitted = await on_server("fit", (start, fit, prepared, seed), cohort.round)
+    return done
+
+
+async def on_server(kind: str, payload: Any, round: int) -> Any:
+    """What comes of a piece of the server's own training in a round.
+
+    Raises:
+        UserError: if that ended, as it does where a number is none any more.
+    """
     try:
-        done: Fitted = await Work("fit", SERVER, (start, fit, prepared, seed))
+        return await Work(kind, SERVER, payload)
     except UserError:
         raise
-    except Exception as error:  # a loss that is no number
-        raise UserError(f"round {cohort.round}: the server's training ended: {error}") from error
-    return done
+    except Exception as error:
+        raise UserError(f"round {round}: the server's training ended: {error}") from error

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from coterie.core.adapter import Adapter
-from coterie.core.errors import UserError
 from coterie.core.split import Passed
 from coterie.core.work import Fit, Fitted
 from coterie.engines.memory import version_of
-from coterie.engines.trampoline import SERVER, Work
+from coterie.engines.server_fit import on_server
+from coterie.engines.trampoline import Work
 
 if TYPE_CHECKING:
     from coterie.core.cohort import Half
@@ -21,8 +22,32 @@ if TYPE_CHECKING:
     from coterie.engines.site import OpenSite
 
 
+class AskedSide(ABC):
+    """What both have of ``coterie.core.split.Side``: every verb is a piece of work that a workshop answers."""
+
+    async def forward(self, given: Passed) -> Passed:
+        activations: Passed = await self._do("forward", given=given)
+        return activations
+
+    async def loss(self, given: Passed) -> Passed:
+        gradient: Passed = await self._do("loss", given=given)
+        return gradient
+
+    async def backward(self, given: Passed) -> Passed:
+        gradient: Passed = await self._do("backward", given=given)
+        return gradient
+
+    async def end(self, given: Passed | None = None) -> Fitted:
+        done: Fitted = await self._do("end", given=given)
+        return done
+
+    @abstractmethod
+    async def _do(self, verb: str, **more: Any) -> Any:
+        """The answer to a verb and what it takes, see ``coterie.bank.sides.Sides.do``."""
+
+
 @dataclass(frozen=True)
-class SiteSide:
+class SiteSide(AskedSide):
     """At a client, for the length of a round's attempt."""
 
     site: OpenSite
@@ -34,22 +59,6 @@ class SiteSide:
         self.site.trained += fit.steps * fit.batch
         return fit.steps
 
-    async def forward(self, given: Passed) -> Passed:
-        activations: Passed = await self._do("forward", given=given)
-        return activations
-
-    async def loss(self, given: Passed) -> Passed:
-        gradient: Passed = await self._do("loss", given=given)
-        return gradient
-
-    async def backward(self, given: Passed) -> Passed:
-        gradient: Passed = await self._do("backward", given=given)
-        return gradient
-
-    async def end(self, given: Passed | None = None) -> Fitted:
-        done: Fitted = await self._do("end", given=given)
-        return done
-
     async def _do(self, verb: str, **more: Any) -> Any:
         header = self.site.header
         during = version_of(header.round, header.attempt)
@@ -57,7 +66,7 @@ class SiteSide:
 
 
 @dataclass(frozen=True)
-class ServerSide:
+class ServerSide(AskedSide):
     """At the server, which may have several, by name."""
 
     cohort: RoundCohort = field(compare=False)
@@ -67,31 +76,9 @@ class ServerSide:
         await self._do("begin", portion=portion, fit=fit)
         return self
 
-    async def forward(self, given: Passed) -> Passed:
-        activations: Passed = await self._do("forward", given=given)
-        return activations
-
-    async def loss(self, given: Passed) -> Passed:
-        gradient: Passed = await self._do("loss", given=given)
-        return gradient
-
-    async def backward(self, given: Passed) -> Passed:
-        gradient: Passed = await self._do("backward", given=given)
-        return gradient
-
-    async def end(self, given: Passed | None = None) -> Fitted:
-        done: Fitted = await self._do("end", given=given)
-        return done
-
     async def _do(self, verb: str, **more: Any) -> Any:
-        number = self.cohort.round
-        asked = {"verb": verb, "during": version_of(number, self.cohort.attempt), "name": self.name, **more}
-        try:
-            return await Work("side", SERVER, asked)
-        except UserError:
-            raise
-        except Exception as error:  # a number that is none
-            raise UserError(f"round {number}: the server's training ended: {error}") from error
+        during = version_of(self.cohort.round, self.cohort.attempt)
+        return await on_server("side", {"verb": verb, "during": during, "name": self.name, **more}, self.cohort.round)
 
 
 async def step(cohort: RoundCohort, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap | SumMap:

@@ -18,7 +18,7 @@ from coterie.core.seeds import seed_for
 from coterie.core.split import ClientSide
 from coterie.core.work import Fit, Fitted
 from coterie.data.table import Pictures
-from coterie.engines.cohort import ClientFailed
+from coterie.engines.courier import ClientFailed
 from coterie.engines.devices import Away, Device
 from coterie.engines.disk import write_bytes
 from coterie.engines.memory import SiteMemory, version_of

@@ -8,45 +8,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
 from coterie.core.work import Fit, Fitted
-from coterie.engines.cohort import ClientFailed, raise_halted
+from coterie.engines.courier import ClientFailed
 from coterie.engines.devices import Away, Straggler
-from coterie.engines.plain import fit_as_plain, fit_from_plain, told_of
-from coterie.engines.site import SiteHost
-from coterie.engines.trampoline import SERVER, Together, Work, run
-from coterie.engines.workshop import Workshop
+from coterie.engines.plain import as_bytes, as_tensor, fit_as_plain
+from coterie.engines.trampoline import Work
+from coterie.engines.worker import Progress, Staff, work
 from coterie.wire.envelope import Header, pack, unpack
 
-Progress = Callable[[str, int, int], None]
 KINDS = {failure.kind: failure for failure in (ClientFailed, Away, Straggler)}
-
-
-@dataclass(frozen=True)
-class Staffed:
-    """What a worker process holds after it has started: its bank, its sites, and what it says about them."""
-
-    workshop: Workshop
-    hosts: Mapping[str, SiteHost]
-    layout: Layout
-    hello: Mapping[str, Any]
-
-
-Staff = Callable[[Mapping[str, Any], int, Progress], "Staffed | Mapping[str, Any]"]
-"""Builds a worker's side inside the worker, given a task and the worker's number, or answers a question with plain
-values. It must be importable by name."""
 
 
 class Workers:
@@ -74,7 +53,7 @@ class Workers:
         try:
             for number in range(count):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, staff, number), daemon=True)
+                process = context.Process(target=work, args=(theirs, staff, number), daemon=True)
                 process.start()
                 theirs.close()
                 self._pipes.append(ours)
@@ -134,7 +113,7 @@ class Workers:
         """Sends works to the workers of their clients and waits for all answers; the server's own go to the first."""
         if kind == "visit":
             lost = [w.client for w in works if w.client not in self._seats]
-            items = {w.client: _as_tensor(w.payload) for w in works if w.client not in lost}
+            items = {w.client: as_tensor(w.payload) for w in works if w.client not in lost}
             answers = self._exchange({"visit": items})
             return [answers.get(w.client, ClientFailed(f"there is no client called {w.client!r}")) for w in works]
         if kind == "fit":
@@ -220,82 +199,6 @@ class Workers:
         return dict(message)
 
 
-def _work(pipe: Connection, staff: Staff, number: int) -> None:
-    """A worker process: builds its side of a task, then answers, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
-    torch.set_num_threads(1)
-
-    def progress(kind: str, done: int, total: int) -> None:
-        try:
-            pipe.send_bytes(pack(Header(), {"progress": [kind, done, total]}))
-        except OSError:
-            sys.exit()  # the main process was stopped and needs nothing of this any more
-
-    side: Staffed | None = None
-    while True:
-        try:
-            _, job = unpack(pipe.recv_bytes(), (side.layout,) if side else ())
-        except (EOFError, OSError):
-            return
-        reply: dict[str, Any]
-        try:
-            if "task" in job:
-                side = None  # the old one's memory is free before the new one is built
-                made = staff(job["task"], number, progress)
-                if isinstance(made, Staffed):
-                    side = made
-                    reply = {**side.hello, "clients": sorted(side.hosts), "layout": side.layout.as_plain()}
-                else:
-                    reply = dict(made)
-            else:
-                assert side is not None
-                reply = {"answers": run(_answers(side, job), side.workshop.do)}
-        except UserError as error:
-            reply = {"error": str(error), "halted": isinstance(error, Halted)}
-        try:
-            pipe.send_bytes(pack(Header(), reply, standalone=True))
-        except OSError:
-            return
-
-
-async def _answers(side: Staffed, job: Mapping[str, Any]) -> dict[str, Any]:
-    if "sample" in job:
-        requests = [(p, tuple((a, w) for a, w in mix), seed) for p, mix, seed in job["sample"].values()]
-        made = await Work("sample", "server", requests)
-        sent = [one if isinstance(one, str) else torch.from_numpy(one.copy()) for one in made]
-        return dict(zip(job["sample"], sent, strict=True))
-    if "fit" in job:
-        asked = job["fit"]["job"]
-        rows = tuple(asked["rows"]) if isinstance(asked["rows"], list) else asked["rows"]
-        fit = fit_from_plain(asked["fit"])
-        try:
-            done: Fitted = await Work("fit", SERVER, (asked["start"], fit, rows, asked["seed"]))
-        except Exception as error:  # a loss that is no number: for the main process to say
-            return {"job": {"failed": str(error), "kind": ClientFailed.kind}}
-        return {"job": {"row": done.adapter.row, "told": told_of(done)}}
-    if "side" in job:
-        asked = job["side"]["job"]
-        asked = {key: fit_from_plain(value) if key == "fit" else value for key, value in asked.items()}
-        try:
-            answer = await Work("side", SERVER, asked)
-        except Exception as error:
-            return {"job": {"failed": str(error), "kind": ClientFailed.kind}}
-        if isinstance(answer, Fitted):
-            answer = {"portion": answer.adapter, "told": told_of(answer)}
-        return {"job": {"answer": answer}}
-    visits: dict[str, Coroutine[Any, Any, Any]] = {
-        client: side.hosts[client].handle(_as_bytes(blob)) for client, blob in job["visit"].items()
-    }
-    replies = await Together(visits)
-    raise_halted(replies)
-    return {
-        c: {"failed": str(r), "kind": getattr(r, "kind", ClientFailed.kind)}
-        if isinstance(r, Exception)
-        else {"blob": _as_tensor(r)}
-        for c, r in replies.items()
-    }
-
-
 def _answer(value: Any) -> Any:
     if isinstance(value, str):
         return value
@@ -307,12 +210,4 @@ def _answer(value: Any) -> Any:
         return value
     if "answer" in value:
         return value["answer"]
-    return _as_bytes(value["blob"])
-
-
-def _as_tensor(blob: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(blob), dtype=torch.uint8)
-
-
-def _as_bytes(tensor: Tensor) -> bytes:
-    return tensor.numpy().tobytes()
+    return as_bytes(value["blob"])

@@ -13,6 +13,7 @@ from coterie.federation.shelves import FORMS
 from coterie.models.parts import GIVES_AWAY
 from coterie.models.shelves import BACKBONES, makes
 from coterie.runs.attendance import require_possible
+from coterie.runs.heeded import require_heeded
 from coterie.runs.lossy import require_bearable_codecs
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def require_compatible(recipe: Recipe, where: str) -> None:
     require_what_rule_asks(recipe.form, where)
     require_targets_kept(recipe.form, getattr(recipe.backbone, "makes", "pictures"), where)
     require_bearable_codecs(recipe, where)
+    require_heeded(recipe, where)
     require_small_own_part(recipe.form, recipe.method, where)
     require_possible_changes(recipe, where)
 

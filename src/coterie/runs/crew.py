@@ -14,7 +14,8 @@ from coterie.core.allocator import give_back_freed_memory
 from coterie.core.site import Facts
 from coterie.core.split import Portions
 from coterie.engines.inprocess import InProcess
-from coterie.engines.workers import Staffed, Workers
+from coterie.engines.worker import Staffed
+from coterie.engines.workers import Workers
 from coterie.models.backbone import Backbone, Writes
 from coterie.runs.build import Assembly, assemble
 from coterie.runs.folder import RunFolder

@@ -197,8 +197,11 @@ def texts(
     writing = Writing(**validated(Texts, {**got.recipe.texts.model_dump(), **given}, "texts").model_dump())
     found = []
     for i in range(wanted.n):  # by itself, so that it streams and does not depend on how many were asked for
-        asked = [Asked(wanted.prompt, got.mix, wanted.seed + i)]
-        found += write(got.bank, asked, writing, 1, lambda _, piece, i=i: hear(i, piece))  # type: ignore[misc]
+
+        def told(_: int, piece: str, i: int = i) -> None:
+            hear(i, piece)
+
+        found += write(got.bank, [Asked(wanted.prompt, got.mix, wanted.seed + i)], writing, 1, told)
     return found, {**got.notes, **{f"coterie:{key}": f"{value:g}" for key, value in asdict(writing).items()}}
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from coterie.core.adapter import Adapter
 from coterie.core.form import Form
 from coterie.engines.book import Book
-from coterie.engines.cohort import QuorumLost, RoundCohort, Terms
+from coterie.engines.cohort import QuorumLost, RoundCohort
 from coterie.engines.keeper import Keeper
+from coterie.engines.terms import Terms
 from coterie.evals.held_out import HeldOut
 from coterie.evals.pictures import noise_seed
 from coterie.evals.wishes import KINDS, Listener, agreement

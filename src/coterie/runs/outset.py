@@ -11,8 +11,8 @@ from coterie.core.errors import UserError
 from coterie.core.seeds import seed_for
 from coterie.core.site import Facts
 from coterie.core.split import Portions
-from coterie.engines.cohort import WAVE, Terms
 from coterie.engines.devices import layouts_for
+from coterie.engines.terms import WAVE, Terms
 from coterie.models.peft_files import read_peft
 from coterie.runs.build import header_of
 from coterie.runs.folder import RunFolder

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from coterie.core.adapter import Adapter
 from coterie.core.cohort import Cohort
@@ -33,6 +33,9 @@ class Local:
     """
 
     fit: Fit = Fit()
+
+    trains_alone: ClassVar[bool] = True
+    needs_single_replies: ClassVar[bool] = True  # there is nothing to sum up
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter)
