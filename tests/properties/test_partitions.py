@@ -47,6 +47,27 @@ def test_sections_are_of_rows_that_follow_on_one_another_in_each_split():
 
 
 @few
+@given(labels, seeds, st.data())
+def test_a_document_stays_whole_and_is_dealt_out_whole(values, seed, data):
+    names = data.draw(
+        st.lists(st.sampled_from(["", "one", "two", "three"]), min_size=len(values), max_size=len(values))
+    )
+    rows = table(values, document=tuple(names))
+    documents = len({name for name in names if name}) + names.count("")
+    num_clients = data.draw(st.integers(1, documents))
+    for shares in (
+        iid(rows, num_clients, seed),
+        contiguous(rows, num_clients),
+        dirichlet(rows, "label", 0.5, num_clients, seed),
+    ):
+        covers_once(shares, len(values))
+        holders = {
+            name: {c for c, share in shares.items() for i in share if names[i] == name} for name in names if name
+        }
+        assert all(len(clients) == 1 for clients in holders.values())
+
+
+@few
 @given(labels, seeds, st.floats(0.01, 0.99), st.data())
 def test_nothing_crosses_a_hold_out(values, seed, share, data):
     subjects = tuple(data.draw(st.lists(st.sampled_from("123456789"), min_size=len(values), max_size=len(values))))

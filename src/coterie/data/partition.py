@@ -31,10 +31,11 @@ def by_column(table: Table, column: str) -> Partition:
 
 
 def iid(table: Table, num_clients: int, seed: int) -> Partition:
-    """Rows shuffled and dealt out evenly; sizes differ by one at most."""
-    names = _names(table, num_clients)
-    order = np.random.default_rng(seed).permutation(len(table))
-    return {name: sorted(order[k::num_clients].tolist()) for k, name in enumerate(names)}
+    """Rows shuffled and dealt out evenly, those of one ``document`` together; of these, sizes differ by one at most."""
+    whole = _documents(table)
+    names = _names(table, num_clients, whole)
+    order = np.random.default_rng(seed).permutation(len(whole))
+    return {name: sorted(i for k in order[n::num_clients] for i in whole[k]) for n, name in enumerate(names)}
 
 
 def dirichlet(table: Table, column: str, alpha: float, num_clients: int, seed: int) -> Partition:
@@ -48,19 +49,22 @@ def dirichlet(table: Table, column: str, alpha: float, num_clients: int, seed: i
         seed: of the draws and of the shuffles.
 
     Returns:
-        A share for each client, none empty: a client that drew nothing is given a row of the largest share.
+        A share for each client, none empty: a client that drew nothing is given a row of the largest share. Rows of one
+        ``document`` stay together and have the label of the first.
 
     Raises:
         UserError: if there is no such column, more clients than rows, or alpha is not above 0.
 
     Source: Yurochkin et al., ICML 2019, arXiv:1905.12022, section 4.
     """
-    names = _names(table, num_clients)
+    whole = _documents(table)
+    names = _names(table, num_clients, whole)
     if not 0 < alpha < float("inf"):
         raise UserError(f"alpha: {alpha} is not above 0; 0.1 gives clients with few labels each, 100 clients alike")
     rng = np.random.default_rng(seed)
     shares: list[list[int]] = [[] for _ in names]
-    values = np.array(_values(table, column))
+    labels = _values(table, column)
+    values = np.array([labels[rows[0]] for rows in whole])
     for label in sorted(set(values.tolist())):
         rows = rng.permutation(np.flatnonzero(values == label))
         cuts = np.rint(np.cumsum(_simplex(rng, alpha, num_clients))[:-1] * len(rows)).astype(np.intp)
@@ -69,18 +73,22 @@ def dirichlet(table: Table, column: str, alpha: float, num_clients: int, seed: i
     for share in shares:
         if not share:
             share.append(max(shares, key=len).pop())
-    return {name: sorted(share) for name, share in zip(names, shares, strict=True)}
+    return {name: sorted(i for k in share for i in whole[k]) for name, share in zip(names, shares, strict=True)}
 
 
 def contiguous(table: Table, num_clients: int) -> Partition:
-    """Sections of the rows as they stand, sizes differing by one at most; with a column ``split`` a section of each."""
-    names = _names(table, num_clients)
+    """Sections of the documents (or rows, where none is named) as they stand; sizes differ by one document at most.
+
+    With a column ``split`` everybody has a section of each.
+    """
+    whole = _documents(table)
+    names = _names(table, num_clients, whole)
     splits = table.columns.get("split", ("",) * len(table))
     shares: Partition = {name: [] for name in names}
     for split in dict.fromkeys(splits):
-        rows = [i for i, value in enumerate(splits) if value == split]
-        for name, part in zip(names, np.array_split(rows, num_clients), strict=True):
-            shares[name].extend(part.tolist())
+        of_it = [k for k, rows in enumerate(whole) if splits[rows[0]] == split]
+        for name, part in zip(names, np.array_split(of_it, num_clients), strict=True):
+            shares[name].extend(i for k in part.tolist() for i in whole[k])
     return {name: sorted(share) for name, share in shares.items()}
 
 
@@ -140,6 +148,15 @@ def as_rows(
     return rows
 
 
+def _documents(table: Table) -> list[list[int]]:
+    """Rows of one ``document`` together, in order of their first row; a row of none is one by itself."""
+    names = table.columns.get("document") or ("",) * len(table)
+    found: dict[tuple[str, int], list[int]] = {}
+    for i, name in enumerate(names):
+        found.setdefault((name, -1 if name else i), []).append(i)
+    return list(found.values())
+
+
 def _groups(table: Table, rows: Sequence[int]) -> list[list[int]]:
     """Rows linked by an equal caption or subject, directly or through others, in order of their first row."""
     parent = {i: i for i in rows}
@@ -179,8 +196,9 @@ def _values(table: Table, column: str) -> tuple[str, ...]:
     return table.columns[column]
 
 
-def _names(table: Table, num_clients: int) -> list[str]:
-    if not 1 <= num_clients <= len(table):
-        raise UserError(f"num_clients: {num_clients} clients cannot share {len(table)} pictures; at least one each")
+def _names(table: Table, num_clients: int, whole: Sequence[Sequence[int]]) -> list[str]:
+    if not 1 <= num_clients <= len(whole):
+        what = "documents" if table.is_documents else "pictures"
+        raise UserError(f"num_clients: {num_clients} clients cannot share {len(whole)} {what}; at least one each")
     width = len(str(num_clients))
     return [f"client-{k:0{width}d}" for k in range(1, num_clients + 1)]

@@ -19,6 +19,7 @@ from coterie.data.shelf import SOURCES
 from coterie.data.sources.hub import loaded
 from coterie.data.table import Table
 from coterie.data.texts import Document, gather
+from coterie.data.topics import with_topics
 
 BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 """What ``datasets`` calls its readers of files, by ending."""
@@ -38,6 +39,8 @@ class TextTable:
         text_column: words, or a dialogue: a list of turns with ``role`` and ``content``, of which each becomes a line.
         document_column: names the document that a row is a piece of; empty where every row is a document of its own.
         joined: so many rows one after another are a document, where no column names any: sentences, say; 0 joins none.
+        topics: so many groups of documents of alike words, in the column ``topic``, by which ``dirichlet`` can share
+            them out; 0 makes no such column.
         only: rows whose column has a value, like ``{ author = "austen" }`` or ``{ author = ["austen", "doyle"] }``.
         config: which part of a data set that has several; empty is its only or default one.
         split: which rows of a data set, like ``train`` or ``train[:200]``.
@@ -50,6 +53,7 @@ class TextTable:
     text_column: str = "text"
     document_column: str = ""
     joined: Annotated[int, Ge(0)] = 0
+    topics: Annotated[int, Ge(0)] = 0
     only: Mapping[str, str | list[str]] = field(default_factory=dict)
     config: str = ""
     split: str = "train"
@@ -62,7 +66,13 @@ class TextTable:
             UserError: if the table cannot be had, a column is not there, or no row is usable.
         """
         with tempfile.TemporaryDirectory() as cache:
-            return gather(self._rows(cache), self.path)
+            table = gather(self._rows(cache), self.path)
+        if not self.topics:
+            return table
+        try:
+            return with_topics(table, self.topics)
+        except UserError as error:
+            raise UserError(f"{self.path}: {error}") from None
 
     def _rows(self, cache: str) -> Iterator[Document]:
         rows = self._loaded(cache)
