@@ -1,10 +1,8 @@
 """People who join, leave, come back or have another wish in mid-run, with everything real but the model."""
 
-import itertools
-
 import pytest
+from tests.contracts.kills import assert_a_kill_costs_nothing
 
-from coterie.engines import disk
 from coterie.engines.courier import ClientFailed
 from coterie.runs.attendance import Change
 from coterie.wire.envelope import unpack
@@ -160,35 +158,11 @@ def test_who_cannot_be_reached_when_joining_or_leaving_stops_nobody(world, monke
     assert w.final()["round"] == 4
 
 
-class Killed(BaseException):
-    """The process dies here."""
-
-
 @pytest.mark.parametrize(("form", "settings"), [*FORMS[:4], FORMS[-1]], ids=[*IDS[:4], IDS[-1]])
-def test_a_kill_at_any_write_of_a_run_with_changes_costs_nothing(world, monkeypatch, form, settings):
+def test_a_kill_at_any_write_of_a_run_with_changes_costs_nothing(world, form, settings):
     """Die before and after each write in turn: state, memories, adapters and results are the same to the bit."""
     w = lively(world, form, settings)
-    wanted, rename = (without_bytes(w.play()), w.final()), disk.os.replace
-    for point in itertools.count():
-        broken, writes = world.again(w), itertools.count()
-
-        def dying(source, target, point=point, writes=writes):
-            n = next(writes)
-            if n == point // 2 and point % 2 == 0:
-                raise Killed
-            rename(source, target)
-            if n == point // 2:
-                raise Killed
-
-        monkeypatch.setattr(disk.os, "replace", dying)
-        try:
-            broken.play()
-        except Killed:
-            monkeypatch.setattr(disk.os, "replace", rename)
-            assert (without_bytes(broken.play()), broken.final()) == wanted, f"killed at point {point}"
-        else:
-            break
-    assert point > 100
+    assert assert_a_kill_costs_nothing(w, lambda w, results: (without_bytes(results), w.final())) > 100
 
 
 def without_bytes(results):

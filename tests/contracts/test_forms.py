@@ -1,6 +1,5 @@
 """The same laws for every form on the shelf, with everything real but the model."""
 
-import contextlib
 import errno
 import itertools
 from collections import Counter
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from tests.contracts.kills import assert_a_kill_costs_nothing
 
 from coterie.core.errors import Halted, UserError
 from coterie.engines import disk
@@ -103,10 +103,6 @@ def test_the_same_recipe_gives_the_same_bits(world, form, settings):
     assert w.final() == other.final()
 
 
-class Killed(BaseException):
-    """The process dies here."""
-
-
 KILLED = [
     i
     for i, (form, s) in enumerate(SETTINGS)
@@ -120,56 +116,19 @@ KILLED = [
 
 
 @pytest.mark.parametrize(("form", "settings"), [SETTINGS[i] for i in KILLED], ids=[IDS[i] for i in KILLED])
-def test_a_kill_at_any_write_costs_nothing(world, monkeypatch, form, settings):
+def test_a_kill_at_any_write_costs_nothing(world, form, settings):
     """Every file is written through one rename: die before each of them in turn, and after it."""
     w = world(form, settings, clients=3 if "random" not in str(settings) else 4, rounds=2)
-    w.play()
-    wanted, rename = w.final(), disk.os.replace
-    for point in itertools.count():
-        broken, writes = world.again(w), itertools.count()
-
-        def dying(source, target, point=point, writes=writes):
-            n = next(writes)
-            if n == point // 2 and point % 2 == 0:
-                raise Killed
-            rename(source, target)
-            if n == point // 2:
-                raise Killed
-
-        monkeypatch.setattr(disk.os, "replace", dying)
-        try:
-            broken.play()
-        except Killed:
-            monkeypatch.setattr(disk.os, "replace", rename)
-            broken.play()
-            assert broken.final() == wanted, f"killed at point {point}"
-        else:
-            break
-    assert point > 30
+    assert assert_a_kill_costs_nothing(w) > 30
 
 
 @pytest.mark.parametrize("grouping", ["weights", "both"])
-def test_a_kill_while_somebody_has_not_answered_costs_nothing(world, monkeypatch, grouping):
+def test_a_kill_while_somebody_has_not_answered_costs_nothing(world, grouping):
     """First answers wait in the checkpoint for those who were not asked yet."""
     w = world("clustered", {"grouping": grouping, "keeping": "none"}, clients=5, rounds=3, share=0.4)
-    w.play()
+    assert_a_kill_costs_nothing(w, every=5)
     seen = [more["numbers"]["group/unseen"] for event, more in w.events if "group/unseen" in more.get("numbers", {})]
     assert seen[0] > seen[-1]
-    wanted, rename = w.final(), disk.os.replace
-    for point in range(3, 60, 4):
-        broken, writes = world.again(w), itertools.count()
-
-        def dying(source, target, point=point, writes=writes):
-            if next(writes) == point:
-                raise Killed
-            rename(source, target)
-
-        monkeypatch.setattr(disk.os, "replace", dying)
-        with contextlib.suppress(Killed):
-            broken.play()
-        monkeypatch.setattr(disk.os, "replace", rename)
-        broken.play()
-        assert broken.final() == wanted, f"killed at point {point}"
 
 
 @pytest.mark.parametrize(("form", "settings"), SETTINGS, ids=IDS)

@@ -8,11 +8,15 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_type_hints
 
 from coterie.core.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type[Any])
@@ -149,7 +153,7 @@ def validated(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
     Raises:
         Problems: one entry for every wrong key, the unknown ones with the nearest right name.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     known = _known(kind)
     strange = [key for key in settings if key not in known]
@@ -157,9 +161,17 @@ def validated(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
     if unknown:
         raise Problems(unknown)
     try:
-        return TypeAdapter(kind).validate_python(dict(settings))
+        return _validator(kind).validate_python(dict(settings))
     except ValidationError as error:
         raise Problems(_explain(error, kind, where)) from error
+
+
+@cache
+def _validator(kind: type[Any]) -> TypeAdapter[Any]:
+    """Kept, for making one takes longer than all else about a recipe."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
 
 
 def _at(kind: type[Any], path: tuple[Any, ...]) -> type[Any]:

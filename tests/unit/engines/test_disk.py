@@ -15,6 +15,14 @@ def test_files_are_replaced_at_once_and_leave_nothing_behind(tmp_path):
     assert os.listdir(path.parent) == ["b.bin"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_the_name_is(tmp_path, monkeypatch):
+    done, rename = [], os.replace
+    monkeypatch.setattr(disk.os, "fsync", lambda file: done.append(os.readlink(f"/proc/self/fd/{file}")))
+    monkeypatch.setattr(disk.os, "replace", lambda *names: (done.append("renamed"), rename(*names)))
+    disk.write_bytes(tmp_path / "b.bin", b"new")
+    assert done == [str(tmp_path / "b.bin.part"), "renamed", str(tmp_path)]
+
+
 def test_a_full_disk_costs_nothing_and_says_so(tmp_path, monkeypatch):
     path = tmp_path / "b.bin"
     disk.write_bytes(path, b"finished work")
