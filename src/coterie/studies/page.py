@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import floor, log10
 from statistics import fmean
 from typing import Any
 
@@ -133,6 +134,11 @@ def _mean(value: float | Sequence[float], key: str) -> str:
     return f"{mean:+.3f}" if key == "style" else f"{mean:.3f}"
 
 
+def _three(value: float) -> str:
+    """Three digits that say something, without powers of ten: 0.0136, 2.91, 117, 220,000."""
+    return f"{float(f'{value:.3g}'):,.{max(0, 2 - floor(log10(value))) if value else 0}f}"
+
+
 def _air(rows: Sequence[Mapping[str, Any]], place: Place, names: Mapping[str, str]) -> str:
     """Modelled time and energy; never in a column with what was measured."""
     profiles = place.chosen.study.air
@@ -145,7 +151,7 @@ def _air(rows: Sequence[Mapping[str, Any]], place: Place, names: Mapping[str, st
             costs = [
                 x for name in profiles for x in (row["air"][name]["until"] / 60, row["air"][name]["joules_until"] / 1e3)
             ]
-            lines.append(f"| {row['name']} | {' | '.join(f'{x:.3g}' for x in costs)} |")
+            lines.append(f"| {row['name']} | {' | '.join(_three(x) for x in costs)} |")
     plots = "".join(f"\n\n![{label}]({names[key]})" for key, label in AIR_PLOTS.items() if key in names)
     return (
         "### On the air\n\nMinutes on a modelled clock and energy of all people's devices for the whole run, out of "

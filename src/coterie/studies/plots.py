@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import ceil, floor, log10
 from statistics import fmean
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 Pixels = NDArray[np.uint8]
 INK, QUIET, PALE, ACCENT, AGAINST = "#1d1c1a", "#8a867c", "#e6e2d8", "#1b5fae", "#b4451f"
 ROW, TOP, LEFT, WIDTH = 26, 14, 360, 960
+POWERS = 10  # so many times farther to the right than another line one may end on an even scale
 
 
 @dataclass(frozen=True)
@@ -73,28 +75,34 @@ def dots(lines: Sequence[Line], label: str) -> str:
 
 
 def curves(lines: Mapping[str, Sequence[tuple[float, float]]], across: str, up: str) -> str:
-    """Lines through points ``(x, y)``, each named at its end; whole numbers like rounds begin at the first."""
+    """Lines through points ``(x, y)``, each named at its end; whole numbers like rounds begin at the first.
+
+    Where one line ends ten times as far to the right as another, every power of ten is as wide as the next.
+    """
     points = [p for line in lines.values() for p in line]
     height, left, right = 340, 70, 250
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     counted = all(x == int(x) for x in xs)
-    low_x, high_x, low_y, high_y = min(xs) if counted else min([0.0, *xs]), max(xs), min(ys), max(ys)
+    lasts = [line[-1][0] for line in lines.values()]
+    by_powers = not counted and min(xs) > 0 and max(lasts) >= POWERS * min(lasts)
+    low_x, high_x, low_y, high_y = min(xs) if counted or by_powers else min([0.0, *xs]), max(xs), min(ys), max(ys)
+    marks = powers(low_x, high_x) if by_powers else ticks(low_x, high_x) if high_x > low_x else [low_x]
     pad = 0.05 * (high_y - low_y or 1.0)
     low_y, high_y = low_y - pad, high_y + pad
 
     def at(x: float, y: float) -> tuple[float, float]:
-        wide = (x - low_x) / (high_x - low_x or 1.0) * (WIDTH - left - right)
-        return left + wide, TOP + (high_y - y) / (high_y - low_y) * (height - TOP)
+        share = log10(x / low_x) / log10(high_x / low_x) if by_powers else (x - low_x) / (high_x - low_x or 1.0)
+        return left + share * (WIDTH - left - right), TOP + (high_y - y) / (high_y - low_y) * (height - TOP)
 
     parts = []
     for tick in ticks(low_y, high_y):
-        y = at(0, tick)[1]
+        y = at(low_x, tick)[1]
         parts.append(f'<path d="M{left} {y:.1f}H{WIDTH - right}" stroke="{PALE}"/>')
         parts.append(_text(left - 8, y + 4.5, f"{tick:g}", "end", QUIET))
-    for tick in ticks(low_x, high_x) if high_x > low_x else [low_x]:
+    for tick in marks:
         if counted and tick != int(tick):
             continue
-        parts.append(_text(at(tick, 0)[0], height + 18, f"{tick:g}", "middle", QUIET))
+        parts.append(_text(at(tick, low_y)[0], height + 18, f"{tick:,.10g}", "middle", QUIET))
     ends = sorted(lines, key=lambda name: at(*lines[name][-1])[1])
     free = TOP + 6.0
     for k, name in enumerate(ends):
@@ -128,6 +136,19 @@ def ticks(low: float, high: float) -> list[float]:
     first = int(np.ceil(low / step - 1e-9))
     last = int(np.floor(high / step + 1e-9))
     return [round(float(k * step), 10) for k in range(first, last + 1)]
+
+
+def powers(low: float, high: float) -> list[float]:
+    """Powers of ten between two numbers above 0, with what is two and five times as much where there are few.
+
+    >>> powers(0.03, 2)
+    [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]
+    >>> powers(3, 40000)
+    [10.0, 100.0, 1000.0, 10000.0]
+    """
+    steps = (1, 2, 5) if high / low < 3000 else (1,)
+    found = [step * 10.0**n for n in range(floor(log10(low)), ceil(log10(high)) + 1) for step in steps]
+    return [float(f"{x:.3g}") for x in found if low * (1 - 1e-9) <= x <= high * (1 + 1e-9)]
 
 
 def sheet(rows: Mapping[str, Sequence[Pixels]], heads: Sequence[tuple[str, int]], scale: int = 2) -> Pixels:
