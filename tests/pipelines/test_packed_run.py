@@ -13,7 +13,7 @@ from coterie.core.errors import UserError
 from coterie.report.page import memory_used
 from coterie.report.read import read_run
 from coterie.report.words import size
-from coterie.runs import build
+from coterie.runs import resolve as resolving
 from coterie.runs.recipe import read_recipe
 from coterie.runs.run import start
 from coterie.runs.verify import verify
@@ -53,7 +53,7 @@ def test_a_run_says_what_its_weights_were(saved: dict[str, Path], tmp_path: Path
 
 
 def test_where_memory_is_plenty_nothing_is_rounded(saved: dict[str, Path]) -> None:
-    resolved, plan = build.resolve(recipe_of(saved["stable_diffusion"]), 2)
+    resolved, plan = resolving.resolve(recipe_of(saved["stable_diffusion"]), 2)
     assert plan is not None
     assert (resolved.backbone.quantise, resolved.engine.moments) == ("none", "fp32")
 
@@ -61,8 +61,8 @@ def test_where_memory_is_plenty_nothing_is_rounded(saved: dict[str, Path]) -> No
 def test_without_the_extra_nothing_is_rounded_and_a_lack_of_memory_names_it(
     saved: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "installed", lambda: False)
+    monkeypatch.setattr(resolving, "installed", lambda: False)
     recipe = recipe_of(saved["stable_diffusion"], "engine.memory=551MB")
-    assert {(way.quantise, way.moments) for way in build.ways_of(recipe)} == {("none", "fp32")}
+    assert {(way.quantise, way.moments) for way in resolving.ways_of(recipe)} == {("none", "fp32")}
     with pytest.raises(UserError, match=r'frozen weights in 8 or 4 bits need less: pip install "coterie\[quantise\]"$'):
-        build.resolve(recipe, 2)
+        resolving.resolve(recipe, 2)
