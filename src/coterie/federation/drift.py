@@ -7,7 +7,8 @@ products of factors, so that the gauge does not matter:
     disagreement = sum_k w_k |U_k|^2 / |U|^2 - 1
 
 Where the step is the mean of what clients did, the second is ``sum_k w_k |U_k - U|^2 / |U|^2``: 0 where all moved
-alike, above 1 where most of it cancelled. Only lengths travel, one number for each client.
+alike, above 1 where most of it cancelled. Only lengths travel, one number for each client. All numbers have six digits:
+those beyond depend on how many threads multiplied.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MOVED = "moved"  # among a client's numbers: |U_k|
 
 def moved(start: Adapter, got: Fitted) -> dict[str, float]:
     """What a client tells of its training: its losses, and how far it moved what the adapter does."""
-    return {**got.numbers, MOVED: distance(start, got.adapter)}
+    return {**got.numbers, MOVED: float(f"{distance(start, got.adapter):.6g}")}
 
 
 def distance(one: Adapter, other: Adapter) -> float:
@@ -56,7 +57,7 @@ def drift(before: Adapter, after: Adapter, replies: Replies, facts: Mapping[Clie
     had, step = distance(before.layout.zeros(), before), distance(before, after)
     found = {}
     if had:
-        found["drift/relative"] = sum(share * lengths[c] for c, share in shares.items()) / had
+        found["drift/relative"] = float(f"{sum(share * lengths[c] for c, share in shares.items()) / had:.6g}")
     if step:
-        found["drift/disagreement"] = sum(share * lengths[c] ** 2 for c, share in shares.items()) / step**2 - 1
+        found["drift/disagreement"] = round(sum(s * lengths[c] ** 2 for c, s in shares.items()) / step**2 - 1, 5)
     return found
