@@ -1,8 +1,9 @@
-"""What all tests share: quiet libraries, one thread, toy adapters, and a population small enough for seconds."""
+"""What all tests share: quiet libraries, one thread, toy adapters, a population of seconds, and commands as typed."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -44,3 +45,21 @@ def tiny():
         "data.partition=iid", "data.num_clients=3", "form.grouping.name=single", "method.targets=attention",
         "control={}", "evaluation.levels=4",
     )  # fmt: skip
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """Calls a command as a person types it; returns its exit code, what it printed and what it complained."""
+    from coterie.__main__ import main
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["coterie", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call

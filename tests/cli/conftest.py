@@ -1,27 +1,6 @@
-"""Commands called as a person types them, and the tiny runs that they look at."""
-
-import sys
+"""The tiny runs that commands look at."""
 
 import pytest
-
-from coterie.__main__ import main
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    """Runs a command; returns its exit code, what it printed and what it complained."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["coterie", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="session")

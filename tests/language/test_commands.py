@@ -1,31 +1,12 @@
 """Commands on runs of texts, models that do not fit, and the page that shows what was written."""
 
 import json
-import sys
 
 import pytest
 import torch
 
-from coterie.__main__ import main
 from coterie.core.errors import UserError
 from coterie.models.shelves import BACKBONES
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    """Runs a command; returns its exit code, what it printed and what it complained."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["coterie", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")
