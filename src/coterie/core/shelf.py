@@ -8,7 +8,6 @@ from __future__ import annotations
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_type_hints
@@ -166,12 +165,16 @@ def validated(kind: type[Any], settings: Mapping[str, Any], where: str) -> Any:
         raise Problems(_explain(error, kind, where)) from error
 
 
-@cache
+_VALIDATORS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
 def _validator(kind: type[Any]) -> TypeAdapter[Any]:
     """Kept, for making one takes longer than all else about a recipe."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(kind)
+    if kind not in _VALIDATORS:
+        _VALIDATORS[kind] = TypeAdapter(kind)
+    return _VALIDATORS[kind]
 
 
 def _at(kind: type[Any], path: tuple[Any, ...]) -> type[Any]:
