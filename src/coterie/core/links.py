@@ -6,21 +6,20 @@ import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
-    from coterie.core.adapter import Adapter
-    from coterie.core.cohort import Half, Replies
-    from coterie.core.site import ClientId, Facts
-    from coterie.core.split import Portions, Side
-    from coterie.core.work import Fit, Fitted
+from coterie.core.adapter import Adapter
+from coterie.core.replies import Half, Replies
+from coterie.core.site import ClientId, Facts
+from coterie.core.split import Portions, Side
+from coterie.core.work import Fit, Fitted
 
-Costs = Mapping[tuple["ClientId", "ClientId"], float]
+Costs = Mapping[tuple[ClientId, ClientId], float]
 """What a hop from one client to another costs, by pair; empty where nobody knows."""
 
-Seen = Callable[["ClientId", Any], Awaitable[None]]
+Seen = Callable[[ClientId, Any], Awaitable[None]]
 """Called after every hop with the client and what it passes on, for a simulation to look at."""
 
 

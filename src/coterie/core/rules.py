@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.work import Task
 
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Half, Part
 from coterie.core.errors import UserError
 from coterie.core.links import Relayed, Seen
+from coterie.core.replies import Half, Part
 from coterie.core.site import ClientId, Facts
 from coterie.core.split import Portions, Side
 from coterie.core.work import Fit, Fitted, Task

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
-from coterie.core.cohort import Half
 from coterie.core.errors import Halted
+from coterie.core.replies import Half
 from coterie.core.site import ClientId
 
 

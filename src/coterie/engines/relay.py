@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from coterie.core.cohort import Half
 from coterie.core.errors import UserError, nearest
 from coterie.core.links import Relayed, Seen
+from coterie.core.replies import Half
 from coterie.core.site import ClientId
 from coterie.engines.courier import name_of, raise_halted
 from coterie.engines.trampoline import Together

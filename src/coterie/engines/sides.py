@@ -15,7 +15,7 @@ from coterie.engines.server_fit import on_server
 from coterie.engines.trampoline import Work
 
 if TYPE_CHECKING:
-    from coterie.core.cohort import Half
+    from coterie.core.replies import Half
     from coterie.core.site import ClientId
     from coterie.engines.cohort import RoundCohort
     from coterie.engines.replies import ReplyMap, SumMap

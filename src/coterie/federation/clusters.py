@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Cohort, Replies
+from coterie.core.cohort import Cohort
 from coterie.core.groups import Grouped, Grouping, Interaction
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.site import ClientId, Facts
 from coterie.core.work import Task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 
 
 def counted(replies: Replies) -> tuple[list[Adapter], list[float]]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from math import sqrt
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.site import ClientId, Facts
 from coterie.core.work import Fitted
 from coterie.federation.groupings.weights import products

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Cohort, Half
+from coterie.core.cohort import Cohort
+from coterie.core.replies import Half
 from coterie.core.site import ClientId
 
 AFTER = "after"  # among a client's numbers: its held-out loss right after its own visit

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Cohort, Replies
+from coterie.core.cohort import Cohort
 from coterie.core.errors import UserError
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.site import ClientId, Site

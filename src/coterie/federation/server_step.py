@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank
-from coterie.core.cohort import Replies
 from coterie.core.factors import only, with_factor
+from coterie.core.replies import Replies
 from coterie.core.rules import ServerOptimiser
 from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.optimisers.fedavg import FedAvgStep

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank, build
-from coterie.core.cohort import Replies
 from coterie.core.factors import only
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.work import Task
 from coterie.federation.aggregators.fedsvd import orthonormal

@@ -14,7 +14,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank, Part, build
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.work import Task

@@ -10,8 +10,8 @@ import torch
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter, LowRank, build
-from coterie.core.cohort import Replies
 from coterie.core.factors import only
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.work import Task
 from coterie.federation.server_step import PLAIN, stepped_factor

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Replies
 from coterie.core.factors import only
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator, ServerOptimiser
 from coterie.core.work import Task
 from coterie.federation.optimisers.fedavg import FedAvgStep

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.work import Task

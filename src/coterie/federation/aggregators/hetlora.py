@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from coterie.core.adapter import Adapter, Layout, LowRank, build, weighted_sum
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.work import Task
 from coterie.federation.counted import counted

@@ -13,7 +13,7 @@ import torch
 from annotated_types import Gt
 
 from coterie.core.adapter import Adapter, LowRank, build
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.federation.counted import counted
 from coterie.federation.shelves import AGGREGATORS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from coterie.core.adapter import Adapter
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator, ServerOptimiser
 from coterie.federation.optimisers.fedavg import FedAvgStep
 from coterie.federation.server_step import as_sent, stepped

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, Part, build
-from coterie.core.cohort import Replies
 from coterie.core.errors import UserError
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.federation.counted import counted
 from coterie.federation.shelves import AGGREGATORS

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, Part
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.federation.aggregators.product_svd import Product, at_rank, refactor, require_same_layer
 from coterie.federation.counted import counted

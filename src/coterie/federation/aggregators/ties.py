@@ -14,7 +14,7 @@ from annotated_types import Gt, Le
 from torch import Tensor
 
 from coterie.core.adapter import Adapter, Dense, LowRank, Part
-from coterie.core.cohort import Replies
+from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.federation.aggregators.product_svd import Product, at_rank, require_same_layer
 from coterie.federation.shelves import AGGREGATORS
