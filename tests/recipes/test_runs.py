@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -13,6 +12,7 @@ import tomllib
 
 import pytest
 from safetensors.torch import load_file
+from tests.recipes.commands import chance, killed
 
 from coterie.core.errors import UserError
 from coterie.engines.book import Book
@@ -235,26 +235,12 @@ def test_kill_nine_at_ten_random_moments_costs_nothing(tmp_path):
     sets = ["rounds=9", "form.keeping.steps=1"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     start(small(*sets), whole)
-    arguments = [a for s in [*SMALL, "control={}", *sets] for a in ("--set", s)]
-    random.seed(5)
-    kills = 0
-    command = [sys.executable, "-m", "coterie", "run", "--json", "--out", str(broken), *arguments]
-    while kills < 10:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for line in process.stdout:
-            if '"round_started"' in line or '"finishing"' in line:
-                break
-        try:
-            process.wait(timeout=random.uniform(0, 0.5))
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.stdout.close()
-        process.wait()
+    kills, later = 0, chance(5, 0.5)
+    command = ["run", "--json", "--out", str(broken), *(a for s in [*SMALL, "control={}", *sets] for a in ("--set", s))]
+    while kills < 10 and not (broken / "server" / "results.json").is_file():
+        kills += killed(command, lambda line: '"round_started"' in line or '"finishing"' in line, later())
         if RunFolder(broken).exists:
-            command = [sys.executable, "-m", "coterie", "run", "--json", "--resume", str(broken)]
-        if (broken / "server" / "results.json").is_file():
-            break
+            command = ["run", "--json", "--resume", str(broken)]
     resume(broken)
     assert kills >= 5
     assert adapters(broken) == adapters(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
@@ -39,8 +40,13 @@ Staff = Callable[[Mapping[str, Any], int, Progress], "Staffed | Mapping[str, Any
 values. It must be importable by name."""
 
 
-def work(pipe: Connection, staff: Staff, number: int) -> None:
-    """A worker process: builds its side of a task, then answers, until the pipe closes."""
+def work(pipe: Connection, staff: Staff, number: int, environment: Mapping[str, str]) -> None:
+    """A worker process: builds its side of a task, then answers, until the pipe closes.
+
+    ``environment`` is the main process's, which the one that it was forked from may not know.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
     torch.set_num_threads(1)
 

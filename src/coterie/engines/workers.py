@@ -10,7 +10,7 @@ import multiprocessing
 import os
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +25,9 @@ from coterie.engines.trampoline import Work
 from coterie.engines.worker import Progress, Staff, work
 from coterie.wire.envelope import Header, pack, unpack
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
 KINDS = {failure.kind: failure for failure in (ClientFailed, Away, Straggler)}
 
 
@@ -35,17 +38,24 @@ class Workers:
         staff: builds a worker's side for a task; called in the worker.
         count: of processes.
         progress: called with a kind of work, steps done and steps in all, summed over workers.
+        libraries: names of modules that every worker will need.
     """
 
     link = "memory"
 
-    def __init__(self, staff: Staff, count: int, progress: Progress = lambda kind, done, total: None) -> None:
+    def __init__(
+        self,
+        staff: Staff,
+        count: int,
+        progress: Progress = lambda kind, done, total: None,
+        libraries: Sequence[str] = (),
+    ) -> None:
         self.progress = progress
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         self._seats: dict[str, int] = {}
         self._steps: dict[int, tuple[int, int]] = {}
-        context = multiprocessing.get_context("spawn")
+        context = _context((staff.__module__, *libraries))
         # Spinning threads of several processes on few cores starve each other; read before torch is imported.
         environment = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
         before = {key: os.environ.get(key) for key in environment}
@@ -53,7 +63,7 @@ class Workers:
         try:
             for number in range(count):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=work, args=(theirs, staff, number), daemon=True)
+                process = context.Process(target=work, args=(theirs, staff, number, dict(os.environ)), daemon=True)
                 process.start()
                 theirs.close()
                 self._pipes.append(ours)
@@ -211,3 +221,16 @@ def _answer(value: Any) -> Any:
     if "answer" in value:
         return value["answer"]
     return as_bytes(value["blob"])
+
+
+def _context(libraries: Sequence[str]) -> ForkServerContext | SpawnContext:
+    """How processes begin: forked from one that has imported the libraries and done nothing yet, where a system can.
+
+    They begin sooner so, and what was imported is in memory once for all of them. That one is begun once and goes with
+    the main process; what is asked for later is imported by each.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(libraries))
+    return context

@@ -22,6 +22,7 @@ class BackboneSettings(Protocol):
 
     embedded: ClassVar[bool]
     # makes: ClassVar[Makes], where that is not pictures; see ``makes``
+    # libraries: ClassVar[tuple[str, ...]], modules that it imports when it is loaded, where that takes seconds
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Backbone:
         """The frozen model; an embedded one pads or cuts captions to ``tokens``, others as their pipelines do."""

@@ -40,17 +40,19 @@ class Crew:
         self.stack, self.progress = stack, progress or _silent
         self._workers: dict[int, Workers] = {}
 
-    def workers(self, count: int) -> Workers:
+    def workers(self, recipe: Recipe) -> Workers:
+        """As many as a recipe wants."""
+        count = recipe.engine.workers
         if count not in self._workers:
-            self._workers[count] = self.stack.enter_context(Workers(staff, count, self.progress))
+            libraries = getattr(recipe.backbone, "libraries", ())
+            self._workers[count] = self.stack.enter_context(Workers(staff, count, self.progress, libraries))
         return self._workers[count]
 
     def plan(self, recipe: Recipe, num_clients: int) -> Plan:
         """``plan_of``, where the backbone is to be loaded anyway."""
-        count = recipe.engine.workers
-        if not count:
+        if not recipe.engine.workers:
             return plan_of(recipe, num_clients)
-        return Plan(**self.workers(count).ask({"recipe": as_plain(recipe), "clients": num_clients}))
+        return Plan(**self.workers(recipe).ask({"recipe": as_plain(recipe), "clients": num_clients}))
 
 
 def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, Any]:
@@ -62,8 +64,7 @@ def prepared(recipe: Recipe, path: Path, tell: Tell, crew: Crew) -> tuple[Loop, 
             recipe, parts.backbone.digest, parts.layout, InProcess(parts.hosts), parts.facts, tell, parts.portions
         )
         return loop_of(recipe, terms, tests_of(parts), about(parts.backbone), folder), parts.workshop.do
-    count = recipe.engine.workers
-    workers = crew.workers(count)
+    count, workers = recipe.engine.workers, crew.workers(recipe)
     hellos = workers.begin({"recipe": as_plain(recipe), "path": str(path), "count": count})
     facts = {c: Facts(**plain) for hello in hellos for c, plain in hello["facts"].items()}
     hello = hellos[0]

@@ -44,6 +44,7 @@ class DoodleSettings:
     """The model that comes with the package; it has no settings."""
 
     embedded: ClassVar = True
+    libraries: ClassVar = ("diffusers.models.unets.unet_2d_condition", "transformers.models.bert.modeling_bert")
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> Doodle:
         return Doodle(dtype, tokens)

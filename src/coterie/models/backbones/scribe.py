@@ -30,6 +30,7 @@ class Scribe:
     """
 
     embedded: ClassVar = True
+    libraries: ClassVar = ("transformers.models.llama.modeling_llama",)
     makes: ClassVar[Makes] = "texts"
 
     context: Annotated[int, Ge(0), Le(512)] = 0

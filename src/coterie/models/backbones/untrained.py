@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 
-from coterie.models.backbones.doodle import Doodle
+from coterie.models.backbones.doodle import Doodle, DoodleSettings
 from coterie.models.shelves import BACKBONES
 
 
@@ -24,6 +24,7 @@ class Untrained:
     """
 
     embedded: ClassVar = True
+    libraries: ClassVar = DoodleSettings.libraries
 
     channels: Annotated[int, Ge(8)] = 8
     side: Annotated[int, Ge(8)] = 16
