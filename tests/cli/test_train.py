@@ -12,7 +12,7 @@ from PIL import Image
 
 from coterie.core.errors import Halted, UserError
 from coterie.data.sources.folders import mixed_with_folders
-from coterie.engines.cohort import QuorumLost
+from coterie.engines.exchanges import QuorumLost
 from coterie.models.peft_files import read_peft
 from coterie.runs.folder import RunFolder
 from coterie.runs.recipe import read_recipe

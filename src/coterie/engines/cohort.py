@@ -1,4 +1,4 @@
-"""The clients of one round: every exchange is packed, metered, carried, unpacked, also inside one process."""
+"""The clients of one round: what is asked of all of them, of one after another, or of the server itself."""
 
 from __future__ import annotations
 
@@ -10,57 +10,32 @@ from typing import Any, Literal
 from torch import Tensor
 
 from coterie.core.adapter import Adapter
-from coterie.core.errors import UserError
 from coterie.core.links import Relayed, Seen
 from coterie.core.replies import Half, Part
 from coterie.core.site import ClientId, Facts
 from coterie.core.split import Portions, Side
-from coterie.core.work import Fit, Fitted, Task
-from coterie.engines.courier import ClientFailed, Surplus, name_of, raise_halted
-from coterie.engines.memory import version_of
+from coterie.core.work import Fit, Fitted
+from coterie.engines.courier import Surplus, name_of, raise_halted
+from coterie.engines.exchanges import Exchanges
 from coterie.engines.relay import relay
 from coterie.engines.replies import ReplyMap, SumMap
 from coterie.engines.server_fit import train
-from coterie.engines.sides import ServerSide, step
-from coterie.engines.terms import Terms
+from coterie.engines.sides import ServerSide
 from coterie.engines.trampoline import Together
-from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.sampling import first_to_answer
-from coterie.wire.chain import Chain, adapters_in
-from coterie.wire.codec import Codec
 from coterie.wire.envelope import pack, unpack
-from coterie.wire.meter import BACKHAUL, Meter, Passage, Work
-
-
-class QuorumLost(UserError):
-    """Too few clients answered for the round to count."""
+from coterie.wire.meter import BACKHAUL
 
 
 @dataclass
-class RoundCohort:
-    """Clients of one round and attempt; what it meters belongs to the attempt until the loop accepts it.
+class RoundCohort(Exchanges):
+    """Clients of one round and attempt.
 
-    ``required`` says whether too few answers stop the run: a few who join or leave in mid-run must not. ``enough`` says
-    by stratum how many answers to the first call are waited for, where more clients were asked. ``lost`` are those who
-    stopped answering in mid-round, and why.
+    ``enough`` says by stratum how many answers to the first call are waited for, where more clients were asked.
     """
 
-    clients: tuple[ClientId, ...]
-    terms: Terms
-    round: int
-    attempt: int
-    accepted: Mapping[ClientId, str]
-    purpose: str = "train"
-    meter: Meter = field(default_factory=Meter)
-    touched: dict[ClientId, str] = field(default_factory=dict)
-    call: int = 0
-    required: bool = True
-    failed: Counter[str] = field(default_factory=Counter)
-    cuts: dict[tuple[str, int], Adapter] = field(default_factory=dict)
-    received: dict[str, Adapter] = field(default_factory=dict)
     enough: Mapping[str, int] = field(default_factory=dict)
     strata: Mapping[ClientId, str] = field(default_factory=dict)
-    lost: dict[ClientId, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ClientId]:
         return iter(self.clients)
@@ -76,10 +51,6 @@ class RoundCohort:
     def everybody(self) -> Mapping[ClientId, Facts]:
         return self.terms.facts
 
-    @property
-    def seed(self) -> int:
-        return self.terms.seed
-
     async def map(self, half: Half, inputs: Mapping[ClientId, Any], part: Part | None = None) -> ReplyMap | SumMap:
         """Sends each client its input, runs the half there, and brings the replies, or sums of them by ``part``.
 
@@ -90,7 +61,7 @@ class RoundCohort:
             QuorumLost: if fewer than the quorum answered.
             Halted: if the machine stopped the run.
         """
-        call, self.call = self.call, self.call + 1
+        call = self.next_call()
         name = name_of(half)
         sealed = self.terms.sealed and self.purpose == "train"
         sums = SumMap(part, sealed) if part is not None else None
@@ -138,7 +109,11 @@ class RoundCohort:
         return replies
 
     async def step(self, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap | SumMap:
-        return await step(self, half, inputs)
+        going = replace(self, required=False, enough={})
+        replies = await going.map(half, inputs)
+        self.call = going.call
+        self.lost |= replies.failures
+        return replies
 
     @property
     def portions(self) -> Portions:
@@ -160,29 +135,6 @@ class RoundCohort:
     async def train(self, start: Adapter, fit: Fit, rows: Sequence[Mapping[str, Tensor]]) -> Fitted:
         return await train(self, start, fit, rows)
 
-    def accept(self, answered: Sequence[ClientId], failures: Mapping[ClientId, str], asked: int) -> None:
-        """What those who answered remember is to be accepted with the round.
-
-        Raises:
-            QuorumLost: if they are too few of those whose answer was wanted.
-        """
-        asked, failures = asked + len(self.lost), {**self.lost, **failures}
-        if self.required and asked and len(answered) < max(1, self.terms.quorum * asked):
-            who, why = next(iter(failures.items()))
-            raise QuorumLost(
-                f"round {self.round}: {len(answered)} of {asked} clients answered, fewer than the quorum of "
-                f"{self.terms.quorum:.0%}; the first failure was {who}: {why}"
-            )
-        if self.purpose == "train":
-            self.touched |= dict.fromkeys(answered, version_of(self.round, self.attempt))
-
-    def missed(self, client: ClientId, half: str, why: Exception) -> str:
-        """Notes that a client's answer is not there, and returns the reason."""
-        kind = getattr(why, "kind", ClientFailed.kind)
-        self.failed[kind] += 1
-        self.terms.tell("client_failed", round=self.round, client=client, half=half, kind=kind, reason=str(why))
-        return str(why)
-
     def _spare(self, inputs: Mapping[ClientId, Any]) -> int:
         """How many were asked beyond those that are enough."""
         asked = Counter(self.strata.get(client, "") for client in inputs)
@@ -192,55 +144,4 @@ class RoundCohort:
         value = self.cut_for(client, value)
         request = self.count("down", client, self.packed(client, half, call, value))
         reply = self.count("up", client, await self.terms.courier.visit(client, request))
-        return self.unpacked(client, reply, self._written_back(value))
-
-    def packed(self, client: ClientId, half: str, call: int, value: Any) -> bytes:
-        """The request of one exchange."""
-        header = replace(
-            self.terms.header, round=self.round, attempt=self.attempt, call=call, half=half, client=client,
-            accepted=self.accepted.get(client, ""), purpose=self.purpose,
-        )  # fmt: skip
-        return pack(header, value, self.terms.codec, known=self.terms.layouts)
-
-    def unpacked(self, client: ClientId, reply: bytes, codec: Codec | Chain) -> Any:
-        """What a client answered, written by a codec or a chain of them; its work is counted."""
-        told, answer = unpack(reply, self.terms.layouts, codec)
-        self.meter.worked(Work(self.round, client, "trained", self.purpose), told.trained)
-        self.meter.worked(Work(self.round, client, "scored", self.purpose), told.scored)
-        return answer
-
-    def cut_for(self, client: ClientId, value: Any) -> Any:
-        """What a client is sent of a value: nothing of a higher rank than its own."""
-        rank = self.terms.facts[client].rank if client in self.terms.facts else None
-        return value if rank is None else self._cut(value, rank)
-
-    def _written_back(self, value: Any) -> Codec | Chain:
-        """How a client writes its answer to a value: in training by the uplink, where there is one."""
-        if not self.terms.uplink or self.purpose != "train":
-            return self.terms.codec
-        return Chain(self.terms.uplink, [self._as_received(adapter) for adapter in adapters_in(value)])
-
-    def _as_received(self, adapter: Adapter) -> Adapter:
-        """An adapter as clients have it once it was written and read."""
-        if adapter.digest not in self.received:
-            chain = Chain((self.terms.codec,))
-            self.received[adapter.digest] = chain.read(chain.write(adapter), adapter.layout)
-        return self.received[adapter.digest]
-
-    def _cut(self, value: Any, rank: int) -> Any:
-        """A tree in which no adapter has a higher rank; the same adapter is cut once for all clients of a rank."""
-        if isinstance(value, Adapter):
-            key = value.digest, rank
-            if key not in self.cuts:
-                self.cuts[key] = cut(value, rank)
-            return self.cuts[key]
-        if isinstance(value, Task):  # what lies beside is frozen, at whatever rank it has
-            return replace(value, start=self._cut(value.start, rank))
-        if isinstance(value, Mapping):
-            return {name: self._cut(item, rank) for name, item in value.items()}
-        return [self._cut(item, rank) for item in value] if isinstance(value, (list, tuple)) else value
-
-    def count(self, direction: str, client: ClientId, blob: bytes, link: str = "") -> bytes:
-        """Counts a blob that crosses, on the courier's link unless it is another, and hands it on."""
-        link = link or self.terms.courier.link
-        return self.meter.count(Passage(self.round, client, direction, link, self.purpose), blob)
+        return self.unpacked(client, reply, self.written_back(value))

@@ -7,24 +7,22 @@ Where two devices do not reach each other it goes up and down again, on the ordi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from coterie.core.errors import UserError, nearest
 from coterie.core.links import Relayed, Seen
 from coterie.core.replies import Half
 from coterie.core.site import ClientId
 from coterie.engines.courier import name_of, raise_halted
+from coterie.engines.exchanges import Exchanges
 from coterie.engines.trampoline import Together
 from coterie.wire.meter import DIRECT
 
-if TYPE_CHECKING:
-    from coterie.engines.cohort import RoundCohort
 
-
-async def relay(cohort: RoundCohort, half: Half, path: Sequence[ClientId], value: Any, seen: Seen | None) -> Relayed:
+async def relay(cohort: Exchanges, half: Half, path: Sequence[ClientId], value: Any, seen: Seen | None) -> Relayed:
     """See ``coterie.core.links.Links.relay``."""
     require_members(cohort, path)
-    name, call, cohort.call = name_of(half), cohort.call, cohort.call + 1
+    name, call = name_of(half), cohort.next_call()
     answered: list[ClientId] = []
     failures: dict[ClientId, str] = {}
     last, reply = "", b""  # who has what is relayed, empty for the server
@@ -48,7 +46,7 @@ async def relay(cohort: RoundCohort, half: Half, path: Sequence[ClientId], value
     return Relayed(value, answered, failures)
 
 
-def hand_over(cohort: RoundCohort, last: ClientId, client: ClientId, blob: bytes) -> None:
+def hand_over(cohort: Exchanges, last: ClientId, client: ClientId, blob: bytes) -> None:
     """Counts one hop, and tells of it."""
     direct = bool(last) and cohort.terms.reaches(cohort.round, last, client)
     if direct:
@@ -60,7 +58,7 @@ def hand_over(cohort: RoundCohort, last: ClientId, client: ClientId, blob: bytes
     cohort.terms.tell("hop", round=cohort.round, sender=last or "server", client=client, direct=direct, bytes=len(blob))
 
 
-def require_members(cohort: RoundCohort, path: Sequence[ClientId]) -> None:
+def require_members(cohort: Exchanges, path: Sequence[ClientId]) -> None:
     """Refuses a path over somebody who is not there, or twice over the same."""
     for client in path:
         if client not in cohort.clients:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -11,16 +11,13 @@ from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.seeds import seed_for
 from coterie.core.work import Fit, Fitted
+from coterie.engines.exchanges import Exchanges
 from coterie.engines.trampoline import SERVER, Work
 
-if TYPE_CHECKING:
-    from coterie.engines.cohort import RoundCohort
 
-
-async def train(cohort: RoundCohort, start: Adapter, fit: Fit, rows: Sequence[Mapping[str, Tensor]]) -> Fitted:
+async def train(cohort: Exchanges, start: Adapter, fit: Fit, rows: Sequence[Mapping[str, Tensor]]) -> Fitted:
     """See ``coterie.core.links.Links.train``."""
-    call, cohort.call = cohort.call, cohort.call + 1
-    seed = seed_for(cohort.seed, cohort.round, "", f"fit/server/{call}")
+    seed = seed_for(cohort.seed, cohort.round, "", f"fit/server/{cohort.next_call()}")
     prepared = rows[0] if len(rows) == 1 else tuple(rows)
     if not any(len(value) for some in rows for value in some.values()):
         return Fitted(start, 0, {})

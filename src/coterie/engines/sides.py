@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from coterie.core.adapter import Adapter
+from coterie.core.site import ClientId
 from coterie.core.split import Passed
 from coterie.core.work import Fit, Fitted
-from coterie.engines.memory import version_of
+from coterie.engines.exchanges import Exchanges
 from coterie.engines.server_fit import on_server
 from coterie.engines.trampoline import Work
-
-if TYPE_CHECKING:
-    from coterie.core.replies import Half
-    from coterie.core.site import ClientId
-    from coterie.engines.cohort import RoundCohort
-    from coterie.engines.replies import ReplyMap, SumMap
-    from coterie.engines.site import OpenSite
+from coterie.models.backbone import Rows, Shaped
 
 
 class AskedSide(ABC):
@@ -48,28 +43,34 @@ class AskedSide(ABC):
 
 @dataclass(frozen=True)
 class SiteSide(AskedSide):
-    """At a client, for the length of a round's attempt."""
+    """At a client, for the length of a round's attempt.
 
-    site: OpenSite
+    Attributes:
+        client: whose it is.
+        during: the attempt, as what is remembered of it is called.
+        rows: what is learned from.
+        drawn: the seed of a training and what of it the client can do; called once it begins.
+    """
+
+    client: ClientId
+    during: str
+    rows: Rows | Shaped
+    drawn: Callable[[Fit], tuple[int, Fit]]
 
     async def begin(self, portion: Adapter, fit: Fit) -> int:
-        seed, fit = self.site.draws(fit)
-        fit = fit if self.site.num_examples else replace(fit, steps=0)
-        await self._do("begin", portion=portion, fit=fit, rows=self.site.host.belongings.train, seed=seed)
-        self.site.trained += fit.steps * fit.batch
+        seed, fit = self.drawn(fit)
+        await self._do("begin", portion=portion, fit=fit, rows=self.rows, seed=seed)
         return fit.steps
 
     async def _do(self, verb: str, **more: Any) -> Any:
-        header = self.site.header
-        during = version_of(header.round, header.attempt)
-        return await Work("side", self.site.client, {"verb": verb, "during": during, "name": "", **more})
+        return await Work("side", self.client, {"verb": verb, "during": self.during, "name": "", **more})
 
 
 @dataclass(frozen=True)
 class ServerSide(AskedSide):
     """At the server, which may have several, by name."""
 
-    cohort: RoundCohort = field(compare=False)
+    cohort: Exchanges = field(compare=False)
     name: str = ""
 
     async def begin(self, portion: Adapter, fit: Fit) -> ServerSide:
@@ -77,14 +78,6 @@ class ServerSide(AskedSide):
         return self
 
     async def _do(self, verb: str, **more: Any) -> Any:
-        during = version_of(self.cohort.round, self.cohort.attempt)
-        return await on_server("side", {"verb": verb, "during": during, "name": self.name, **more}, self.cohort.round)
-
-
-async def step(cohort: RoundCohort, half: Half, inputs: Mapping[ClientId, Any]) -> ReplyMap | SumMap:
-    """See ``coterie.core.links.Links.step``."""
-    going = replace(cohort, required=False, enough={})
-    replies = await going.map(half, inputs)
-    cohort.call = going.call
-    cohort.lost |= replies.failures
-    return replies
+        return await on_server(
+            "side", {"verb": verb, "during": self.cohort.during, "name": self.name, **more}, self.cohort.round
+        )

@@ -181,7 +181,15 @@ class OpenSite:
 
     @property
     def side(self) -> ClientSide:
-        return SiteSide(self)
+        during = version_of(self.header.round, self.header.attempt)
+        return SiteSide(self.client, during, self.host.belongings.train, self._drawn)
+
+    def _drawn(self, fit: Fit) -> tuple[int, Fit]:
+        """``draws`` of a training that begins now, which is none where there is nothing to learn from."""
+        seed, fit = self.draws(fit)
+        fit = fit if self.num_examples else replace(fit, steps=0)
+        self.trained += fit.steps * fit.batch
+        return seed, fit
 
     async def fit(self, start: Adapter, fit: Fit) -> Fitted:
         seed, fit = self.draws(fit)

@@ -12,7 +12,8 @@ from typing import Any
 from coterie.core.adapter import Adapter
 from coterie.core.form import Form
 from coterie.engines.book import Book
-from coterie.engines.cohort import QuorumLost, RoundCohort
+from coterie.engines.cohort import RoundCohort
+from coterie.engines.exchanges import QuorumLost
 from coterie.engines.keeper import Keeper
 from coterie.engines.terms import Terms
 from coterie.evals.held_out import HeldOut

@@ -25,7 +25,7 @@ from coterie.data.shelf import holds
 from coterie.data.sources.folders import Folders, mixed_with_folders
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
-from coterie.engines.cohort import QuorumLost
+from coterie.engines.exchanges import QuorumLost
 from coterie.engines.trampoline import run as trampoline
 from coterie.models.shelves import makes
 from coterie.runs.annotated import annotated_toml
