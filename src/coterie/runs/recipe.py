@@ -181,6 +181,11 @@ def _one_is_many(value: Any) -> Any:
     return (value,) if isinstance(value, (str, Mapping)) else value
 
 
+def _none_is_empty(value: Any) -> Any:
+    """``control = "none"`` is a word for no keys at all."""
+    return {} if value == "none" else value
+
+
 class Recipe(Settings):
     """A whole run.
 
@@ -189,7 +194,8 @@ class Recipe(Settings):
         seed: of every draw.
         rounds: of training; enrolment is round 0.
         budget: optimiser steps that a client takes in the whole run, its keeping's among them; decides
-            ``form.fit.steps``, so that forms can be compared at equal training. 0 leaves that as it is.
+            ``form.fit.steps``, so that forms can be compared at equal training. 0 leaves that as it is. A control has
+            the same, unless it sets ``control.budget`` or ``control.form.fit.steps``.
         form: the shape of collaboration.
         data: whose pictures or documents.
         backbone: the frozen model.
@@ -207,7 +213,7 @@ class Recipe(Settings):
         pictures: what is drawn, or written.
         texts: how texts are written.
         sinks: tools elsewhere that are told how it goes, like ``["tensorboard"]``; they decide no number.
-        control: a second run with these keys changed, shown beside the first.
+        control: a second run with these keys changed, shown beside the first; ``{}``, or ``"none"``, is no such run.
     """
 
     name: str = Field("studio", pattern=r"^[A-Za-z0-9._-]+$")
@@ -229,7 +235,7 @@ class Recipe(Settings):
     pictures: Pictures = Pictures()
     texts: Texts = Texts()
     sinks: Annotated[tuple[Annotated[Sink, SINKS], ...], BeforeValidator(_one_is_many)] = ()
-    control: dict[str, Any] = Field(default_factory=dict)
+    control: Annotated[dict[str, Any], BeforeValidator(_none_is_empty)] = Field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -287,24 +293,43 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
     """A recipe from plain values; ``where`` begins every complaint."""
     try:
         recipe: Recipe = validated(Recipe, plain, "")
-        if recipe.control:
-            validated(Recipe, merged(plain, recipe.control), "control")
+        control = _control_of(recipe)
     except Problems as problems:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
-    recipe = within_budget(recipe, where)
-    for one in filter(None, (recipe, control_of(recipe))):
-        require_compatible(one, where)
+    recipe = within_budget(recipe, where, other=control if _has_same_budget(control, recipe) else None)
+    require_compatible(recipe, where)
+    if (control := control_of(recipe, where)) is not None:
+        require_compatible(control, f"{where}: control")
     return recipe
 
 
-def control_of(recipe: Recipe) -> Recipe | None:
-    """The control run's recipe, or None."""
+def control_of(recipe: Recipe, where: str = "recipe") -> Recipe | None:
+    """The control run's recipe, or None; ``where`` begins a complaint about its budget."""
+    control = _control_of(recipe)
+    if control is None:
+        return None
+    return within_budget(control, where, "control.budget", recipe if _has_same_budget(control, recipe) else None)
+
+
+def _control_of(recipe: Recipe) -> Recipe | None:
+    """The same before its budget is shared out; who says how many steps it takes has none to share."""
     if not recipe.control:
         return None
-    plain = as_plain(recipe)
-    changes = plain.pop("control")
+    plain, changes = as_plain(recipe), recipe.control
+    if "budget" not in changes and _says_steps(changes):
+        changes = {**changes, "budget": 0}
     control: Recipe = validated(Recipe, merged(plain, {"name": "control", **changes}), "control")
-    return within_budget(control, "control")
+    return control
+
+
+def _has_same_budget(control: Recipe | None, recipe: Recipe) -> bool:
+    return control is not None and "budget" not in recipe.control and control.budget == recipe.budget
+
+
+def _says_steps(changes: Mapping[str, Any]) -> bool:
+    form = changes.get("form")
+    fit = form.get("fit") if isinstance(form, Mapping) else None
+    return isinstance(fit, Mapping) and "steps" in fit
 
 
 def deciding(recipe: Recipe) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _default_in_words(default: Any) -> str:
     if isinstance(plain, dict) and "name" in plain:
         return f"`{plain['name']}`"
     if isinstance(plain, dict):
-        return "" if plain else "none"
+        return "" if plain else "`{}`"
     text = tomli_w.dumps({"x": plain}).partition("=")[2]
     return "`" + " ".join(text.split()).replace("[ ", "[").replace(", ]", "]").replace(" ]", "]") + "`"
 
