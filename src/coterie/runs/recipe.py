@@ -202,7 +202,7 @@ class Recipe(Settings):
         method: what is trained.
         start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one. Like every path,
             in a recipe file it is seen from that file, with ``--set`` from where the command is typed.
-        codec: how adapters are written on the wire.
+        codec: how adapters are written on the wire, both ways.
         uplink: how clients write what they send back in training, as a list of codecs one after another, like
             ``["delta", "top_k", "int8"]``; empty is as ``codec``.
         cohort: who takes part.
@@ -268,6 +268,8 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from error
     if path is not None:
+        if "arms" in plain:
+            raise UserError(f"{path}: arms: this is a study, not a recipe; play it with: coterie study {path}")
         plain = moved(plain, Recipe, seen_from(path.parent))
     return with_sets(plain, where, sets)
 
