@@ -222,7 +222,7 @@ def run(
     """
     read = recipe_from(recipe, sets)
     path = place_for(read.name, Path(out) if out is not None else None)
-    start(read, path, tell, progress)
+    start(read, path, tell, progress, where=str(recipe) if isinstance(recipe, (str, Path)) else "recipe")
     made = Run.open(path)
     made.report()
     return made

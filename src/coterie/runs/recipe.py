@@ -10,12 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from coterie.core.errors import UserError
 from coterie.core.form import Form
 from coterie.core.place import Place
-from coterie.core.shelf import Problems, validated
+from coterie.core.shelf import Problems, ShelfProblem, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
@@ -26,6 +26,7 @@ from coterie.runs.compatible import require_compatible
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.plain import as_plain, lay_over, merged, setting
 from coterie.runs.sink import SINKS, Sink
+from coterie.runs.sizes import memory_bytes
 from coterie.wire.codec import CODECS, Codec
 
 
@@ -96,6 +97,14 @@ class Rounds(Settings):
     sealed: bool = False
 
 
+def _is_size(value: str) -> str:
+    try:
+        memory_bytes(value)
+    except UserError as error:
+        raise ShelfProblem(Problems([("", str(error))])) from error
+    return value
+
+
 class Engine(Settings):
     """Where clients run, and with which numerics; resolved once, so that a run repeats bit by bit on its machine.
 
@@ -114,7 +123,7 @@ class Engine(Settings):
     """
 
     workers: int = Field(-1, ge=-1, le=64)
-    memory: str = "3GB"
+    memory: Annotated[str, AfterValidator(_is_size)] = "3GB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     width: int = Field(0, ge=0, le=64)
     rows: Literal[0, 1, 2, 4, 8, 16, 32, 64] = 0
