@@ -120,7 +120,7 @@ def test_no_word_at_all_is_answered_with_help(coterie):
         ("[form]\nname = 'ifca'\nclusters = 13", "mine.toml: form.clusters: 13 clusters cannot be made of 12 clients"),
         (
             "form = 'ifca'\n[cohort]\nshare = 0.1",
-            "mine.toml: form.clusters: 4 clusters cannot be made of 2 clients in a round; lower it or raise cohort.share",
+            "mine.toml: form.clusters: 4 clusters cannot be made of 2 clients in a round; lower it or raise cohort",
         ),
         (
             "[form]\nname = 'sequential'\norder = 'nearest'",
