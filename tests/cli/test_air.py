@@ -1,6 +1,7 @@
 """``coterie air``: runs priced on modelled links."""
 
 import json
+import shutil
 
 import pytest
 
@@ -41,8 +42,34 @@ def test_twice_the_rate_is_half_the_time_of_sending(typed, tiny_runs):
     ups = []
     for up in (1, 2):
         assert typed("air", run, "--profile", "lte", "--set", f"cell.up={up}", "--set", "cell.delay=0")[0] == 0
-        ups.append(json.loads((run / "server" / "air.json").read_text())["profiles"]["lte"]["total"]["up"])
+        found = json.loads((run / "server" / "air.json").read_text())["profiles"]
+        ups.append(found[f"lte, changed: cell.up = {up}, cell.delay = 0"]["total"]["up"])
     assert ups[0] == pytest.approx(2 * ups[1], rel=0.05)
+
+
+def test_overridden_numbers_bear_another_name_and_earlier_prices_stay(typed, tiny_runs, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_runs / "first", run)
+    (run / "server" / "air.json").unlink(missing_ok=True)
+
+    def priced(*words):
+        code, out, err = typed("air", run, "--profile", "lte", "--format", "json", *words)
+        assert code == 0, err
+        return [row["profile"] for row in json.loads(out)], json.loads((run / "server" / "air.json").read_text())
+
+    _, before = priced()
+    rows, found = priced("--set", "cell.up=3", "--set", "machine.gflops=1000")  # the second is what it is anyway
+    changed = "lte, changed: cell.up = 3"
+    assert rows == [changed]
+    assert list(found["profiles"]) == ["lte", changed]
+    assert found["profiles"]["lte"] == before["profiles"]["lte"]
+    cited = found["profiles"]["lte"]["numbers"]["sources"]
+    said = found["profiles"][changed]["numbers"]["sources"]
+    assert said == f"none for cell.up; for the other numbers: {cited}"
+    assert list(priced("--set", "cell.up=6")[1]["profiles"]) == ["lte", changed]
+    page = (run / "server" / "report.html").read_text()
+    assert changed in page
+    assert "none for cell.up" in page
 
 
 @pytest.mark.parametrize(

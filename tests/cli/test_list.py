@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import coterie
+from coterie.runs.folder import RunFolder
 from coterie.runs.offers import SHELVES, offered
 
 
@@ -49,3 +51,43 @@ def test_runs_are_listed(typed, tiny_runs):
     code, out, _ = typed("list", tiny_runs)
     assert code == 0
     assert "first" in out
+
+
+def test_a_run_that_is_being_played_is_not_called_stopped(typed, tiny_runs, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(tiny_runs / "first", path)
+    (path / "server" / "results.json").unlink()
+
+    def state():
+        shown = json.loads(typed("show", path, "--format", "json")[1])["facts"]["state"]
+        (row,) = json.loads(typed("list", tmp_path, "--format", "json")[1])
+        assert row["state"] == shown
+        return shown
+
+    player = RunFolder(path)
+    player.lock()
+    assert state() == "running"
+    assert "not finished; it is running; wait for it" in typed("air", path)[2]
+    player.unlock()
+    assert state() == f"stopped: coterie run --resume {path}"
+    (path / "server" / ".lock").unlink()
+    assert state() == f"stopped: coterie run --resume {path}"
+    assert not (path / "server" / ".lock").exists()
+
+
+def test_a_run_whose_control_is_being_played_is_running(typed, tiny_runs, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(tiny_runs / "first", path)
+    control = RunFolder(path / "control")
+    control.lock()
+    assert json.loads(typed("show", path, "--format", "json")[1])["facts"]["state"] == "running"
+    control.unlock()
+    assert json.loads(typed("show", path, "--format", "json")[1])["facts"]["state"] == "finished"
+
+
+def test_a_prompt_cannot_pick_from_a_run_that_is_not_finished(typed, tiny_runs, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(tiny_runs / "first", path)
+    (path / "server" / "results.json").unlink()
+    code, _, err = typed("generate", path, "--prompt", "a fox", "-n", 1, "--steps", 1)
+    assert (code, err.strip()) == (2, f"error: {path}: not finished; go on with: coterie run --resume {path}")

@@ -79,3 +79,20 @@ def test_stale_pages_are_named_and_renewed(tmp_path, monkeypatch, capsys):
     assert "one.md: renewed" in capsys.readouterr().out
     reference.main([])
     assert (tmp_path / "docs/reference/one.md").read_text() == "text"
+
+
+def test_codecs_stand_where_they_can_be_used(pages):
+    """Of the page, of the printed recipe and of the table of codecs."""
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (codec, uplink|uplink) \|", pages["shelves.md"], re.MULTILINE))
+    both, up = ([name for name, on in rows.items() if on == where] for where in ("codec, uplink", "uplink"))
+    assert (both, up) == (["cast", "int4", "int8", "raw"], ["delta", "low_rank", "top_k"])
+    page = pages["recipe.md"]
+    assert f"`codec.name` is one of {', '.join(f'`{name}`' for name in both)}. Without" in page
+    assert f"In [uplink](#uplink) alone: {', '.join(f'`{name}`' for name in up)}." in page
+    assert f"`uplink.name` is one of {', '.join(f'`{name}`' for name in sorted(rows))}." in page
+    for name in rows:
+        assert f'### uplink.name = "{name}"' in page
+        assert (f'### codec.name = "{name}"' in page) == (name in both)
+    printed = annotated_toml(read_recipe(None, ["form=fedavg", 'uplink=["delta"]', "control={}"]))
+    said = dict(re.findall(r"^\[+(codec|uplink)\]+\nname = .*# one of: (.*)$", printed, re.MULTILINE))
+    assert said == {"codec": ", ".join(both), "uplink": ", ".join(sorted(rows))}

@@ -68,3 +68,57 @@ def test_a_control_has_the_same_budget():
         make_recipe({"rounds": 4, "budget": 0, "form": {"name": "fedavg", "fit": {"steps": 7}}}, "t").form.fit.steps
         == 7
     )
+
+
+QUICK = {"rounds": 3, "form": {"name": "clustered", "keeping": {"name": "finetune", "steps": 8}}}
+PLAIN = {"form": {"name": "fedavg", "keeping": {"name": "none"}}}
+
+
+def advised(recipe):
+    """What a complaint offers: the words after ``take``."""
+    with pytest.raises(UserError) as caught:
+        make_recipe(recipe, "toy")
+    return str(caught.value).partition("; take ")[2], str(caught.value)
+
+
+def test_where_no_budget_suits_run_and_control_each_gets_its_own_and_what_is_advised_works():
+    words, said = advised({**QUICK, "budget": 57, "control": PLAIN})
+    assert said.startswith("toy: budget: 57 local steps cannot be shared out evenly over 3 trainings")
+    assert words == "56 or 59 for the run and control.budget = 57, as none suits both"
+    words, _ = advised({**QUICK, "budget": 58, "control": PLAIN})
+    assert words == "56 or 59 for the run and control.budget = 57 or 60, as none suits both"
+    words, said = advised({**QUICK, "budget": 56, "control": PLAIN})
+    assert said.startswith("toy: control.budget: 56 local steps cannot be shared out evenly over 3 trainings with 0 ")
+    assert words == "control.budget = 54 or 57, as no budget suits run and control"
+    for other in (54, 57):
+        recipe = make_recipe({**QUICK, "budget": 56, "control": {**PLAIN, "budget": other}}, "toy")
+        assert local_steps(recipe.form, 3) == 56
+        assert local_steps(control_of(recipe).form, 3) == other
+
+
+def test_what_is_advised_suits_run_and_control_where_anything_does():
+    control = {"form": {"name": "hierarchical", "edge_rounds": 3}}
+    words, said = advised({"rounds": 4, "budget": 52, "form": "fedavg", "control": control})
+    assert said.startswith("toy: control.budget: 52 local steps cannot")
+    assert words == "budget = 48 or 60, for run and control"
+    words, said = advised({"rounds": 4, "budget": 49, "form": "fedavg", "control": control})
+    assert said.startswith("toy: budget: 49 local steps cannot")
+    assert words == "budget = 48 or 60, for run and control"
+    for budget in (48, 60):
+        recipe = make_recipe({"rounds": 4, "budget": budget, "form": "fedavg", "control": control}, "toy")
+        assert {local_steps(one.form, 4) for one in (recipe, control_of(recipe))} == {budget}
+
+
+def test_a_control_may_say_its_own_steps_or_need_none():
+    control = {"form": {"name": "fedavg", "keeping": {"name": "none"}, "fit": {"steps": 5}}}
+    recipe = make_recipe({**QUICK, "budget": 56, "control": control}, "toy")
+    assert (recipe.form.fit.steps, control_of(recipe).form.fit.steps) == (16, 5)
+    with pytest.raises(UserError, match=r"^toy: control.budget: 56 steps .* raise rounds, or take control.budget = 0$"):
+        make_recipe({**QUICK, "budget": 56, "control": {"rounds": 0}}, "toy")
+    make_recipe({**QUICK, "budget": 56, "control": {"rounds": 0, "budget": 0}}, "toy")
+
+
+def test_no_control_can_be_typed_as_the_reference_says():
+    for nothing in ("none", {}):
+        recipe = make_recipe({"control": nothing}, "toy")
+        assert (recipe.control, control_of(recipe)) == ({}, None)

@@ -1,5 +1,7 @@
 """The same laws for every codec on the shelf."""
 
+import tomllib
+
 import pytest
 import torch
 from hypothesis import given
@@ -204,15 +206,18 @@ def test_tensors_that_do_not_fit_are_a_bad_message(layout, codecs):
 @pytest.mark.parametrize(
     ("recipe", "said"),
     [
-        ({"uplink": ["int8", "delta"]}, "uplink: after int8 numbers are as they travel; put it last"),
-        ({"uplink": "top_k"}, "uplink: top_k leaves most of an adapter out; put delta before it"),
-        ({"uplink": ["delta", "low_rank"]}, "uplink: low_rank reads whole adapters, not what delta makes of them; put"),
+        ({"uplink": ["int8", "delta"]}, "uplink: after int8 numbers are as they travel, so that nothing can follow"),
+        ({"uplink": "top_k"}, "uplink: top_k leaves most of an adapter out, so that it wants delta before it"),
+        (
+            {"uplink": ["delta", "low_rank"]},
+            "uplink: low_rank reads whole adapters, not what delta makes of them",
+        ),
         ({"uplink": ["delta", "delta"]}, "uplink: wanted each codec once, here is delta, delta"),
-        ({"codec": "top_k"}, "codec: top_k is for what clients send back in training; use uplink = ['top_k']"),
+        ({"codec": "top_k"}, "codec: top_k is for what clients send back in training; leave codec out, and"),
         ({"uplink": "intt8"}, "uplink.0.name: no codec is called 'intt8'; did you mean 'int8'?"),
         (
             {"uplink": "low_rank", "form": "fedavg"},
-            "uplink: low_rank writes adapters with other factors, and form.aggregator mean reads single factors; use",
+            "uplink: low_rank writes adapters with other factors, and form.aggregator mean reads single factors, as",
         ),
         (
             {"uplink": ["delta", "top_k"], "form": {"name": "fedavg", "aggregator": "product_svd"}},
@@ -220,7 +225,7 @@ def test_tensors_that_do_not_fit_are_a_bad_message(layout, codecs):
         ),
         (
             {"uplink": ["delta", "int8"], "form": {"name": "fedavg", "aggregator": "fedask"}},
-            "uplink: form.aggregator fedask sends no adapters that delta could be used on; use int8 or int4",
+            "uplink: form.aggregator fedask sends no adapters that delta could be used on; take uplink",
         ),
         (
             {"uplink": ["delta", "top_k"], "form": "clustered"},
@@ -233,6 +238,43 @@ def test_codecs_that_cannot_be_are_one_line(recipe, said):
         make_recipe(recipe, "toy.toml")
     assert str(caught.value).startswith(f"toy.toml: {said}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "form", "offered"),
+    [
+        ({"codec": "top_k"}, "clustered", '["delta", { name = "top_k", feedback = false }]'),
+        ({"codec": "top_k"}, "fedavg", '["delta", "top_k"]'),
+        (
+            {"codec": {"name": "top_k", "share": 0.05}, "uplink": "int8"},
+            "fedavg",
+            '["delta", { name = "top_k", share = 0.05 }, "int8"]',
+        ),
+        ({"codec": "top_k"}, {"name": "fedavg", "aggregator": "fedask"}, '["int8"]'),
+        ({"codec": "top_k"}, "split", '["int8"]'),
+        ({"codec": "low_rank"}, {"name": "fedavg", "aggregator": "product_svd"}, '["low_rank"]'),
+        ({"codec": "low_rank"}, "fedavg", '["int8"]'),
+        ({"codec": "delta"}, "ifca", '["delta"]'),
+        (
+            {"uplink": ["int8", "top_k", "low_rank"]},
+            {"name": "fedavg", "aggregator": "product_svd"},
+            '["delta", { name = "top_k", feedback = false }, "int8"]',
+        ),
+        ({"uplink": ["delta", {"name": "int4", "feedback": True}]}, "rooted", '["delta", "int4"]'),
+    ],
+)
+def test_a_complaint_offers_a_chain_that_works(asked, form, offered):
+    with pytest.raises(UserError) as caught:
+        make_recipe({"form": form, **asked}, "toy")
+    assert str(caught.value).endswith(f" take uplink = {offered}")
+    make_recipe({"form": form, **tomllib.loads(f"uplink = {offered}")}, "toy")
+
+
+def test_where_no_chain_can_be_a_codec_is_offered():
+    for asked in ({"codec": "top_k"}, {"uplink": ["delta", "int8"]}):
+        with pytest.raises(UserError, match=r'take codec = "int8" without uplink$'):
+            make_recipe({"form": "sequential", **asked}, "toy")
+    make_recipe({"form": "sequential", "codec": "int8"}, "toy")
 
 
 def test_a_recipe_with_a_chain_goes_there_and_back():

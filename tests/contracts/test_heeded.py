@@ -59,7 +59,7 @@ def test_what_would_do_nothing_is_one_line_with_the_key():
         UserError, match=r"^toy: devices.overstates: in the form split .* which nobody overstates; leave"
     ):
         make_recipe({"form": "split", "devices": lies}, "toy")
-    with pytest.raises(UserError, match=r"^toy: devices.overstates: in the form local nobody is told .*; leave it out"):
+    with pytest.raises(UserError, match=r"^toy: control: devices.overstates: in the form local .*; leave it out"):
         make_recipe({"form": "fedavg", "devices": lies, "control": {"form": "local"}}, "toy")
     with pytest.raises(
         UserError, match=r"^toy: form.fit.levels: the form split_steps .*; leave it out, and set form.cut$"

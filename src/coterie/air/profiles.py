@@ -26,6 +26,8 @@ def profiles() -> dict[str, dict[str, Any]]:
 def air_of(name: str, sets: Sequence[str] = (), file: Path | None = None) -> tuple[Air, dict[str, Any]]:
     """A profile, and all of its numbers as plain values.
 
+    Where numbers were overridden, these are listed as ``changed``, and ``sources`` says that it is not theirs.
+
     Args:
         name: of a profile.
         sets: numbers that override it, like ``cell.up=3``.
@@ -38,10 +40,32 @@ def air_of(name: str, sets: Sequence[str] = (), file: Path | None = None) -> tup
     known = profiles() | (_read(file) if file is not None else {})
     if name not in known:
         raise UserError(f"no link profile is called {name!r}{nearest(name, sorted(known))}")
-    plain = _whole(name, known)
+    own, plain = _whole(name, known), _whole(name, known)
     for item in sets:
         _put(plain, item)
-    return _built(plain, name), plain
+    air = _built(plain, name)
+    if changed := _differing(own, plain):
+        plain["changed"] = [f"{key} = {value}" for key, value in changed.items()]
+        _cite_less(plain, changed)
+    return air, plain
+
+
+def title_of(name: str, plain: Mapping[str, Any]) -> str:
+    """What prices by a profile are called: its name, and what is not as the profile has it."""
+    return f"{name}, changed: {', '.join(plain['changed'])}" if "changed" in plain else name
+
+
+def _differing(own: Mapping[str, Any], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys that are not as a profile has them, with their values, in the order of the profile."""
+    found: dict[str, Any] = {}
+    for place, value in plain.items():
+        before = own.get(place, "own" if place == "sharing" else None)
+        if isinstance(value, Mapping):
+            old = before if isinstance(before, Mapping) else {}
+            found |= {f"{place}.{key}": x for key, x in value.items() if old.get(key) != x}
+        elif value != before:
+            found[place] = value
+    return found
 
 
 def _whole(name: str, known: Mapping[str, dict[str, Any]], seen: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -52,10 +76,19 @@ def _whole(name: str, known: Mapping[str, dict[str, Any]], seen: tuple[str, ...]
     if like not in known or like in (*seen, name):
         raise UserError(f"{name}.like: no other link profile is called {like!r}{nearest(str(like), sorted(known))}")
     below = _whole(like, known, (*seen, name)) if like != name else {}
+    before = dict(below)
     for key, value in own.items():
         same = isinstance(value, Mapping) and value.get("name", _name(below, key)) == _name(below, key)
         below[key] = {**below.get(key, {}), **value} if same else value
+    if "sources" not in own:
+        _cite_less(below, _differing(before, {key: below[key] for key in own if key not in TEXTS}))
     return below
+
+
+def _cite_less(plain: dict[str, Any], changed: Mapping[str, Any]) -> None:
+    """Says of a profile's sources that some numbers are not theirs."""
+    if changed and "sources" in plain:
+        plain["sources"] = f"none for {', '.join(changed)}; for the other numbers: {plain['sources']}"
 
 
 def _name(plain: Mapping[str, Any], key: str) -> Any:

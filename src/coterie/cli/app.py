@@ -48,20 +48,22 @@ def run(
     if resume is not None and (recipe is not None or sets or out is not None or memory):
         raise UserError("--resume goes on with a run as it was begun; it takes no recipe, --set, --memory or --out")
 
+    given = _with_memory(sets, memory)
+
     def read() -> Any:
         from coterie.runs.recipe import read_recipe
 
-        return read_recipe(recipe, _with_memory(sets, memory))
+        return read_recipe(recipe, given)
 
-    _play(read, out, resume, as_json)
+    _play(read, str(recipe or ("--set" if given else "quick start")), out, resume, as_json)
 
 
 def _with_memory(sets: list[str] | None, memory: str) -> list[str]:
     return [*(sets or ()), *([f"engine.memory={memory}"] if memory else [])]
 
 
-def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_json: bool) -> None:
-    """A new run of the recipe that ``read`` gives, or the rest of one, with its report."""
+def _play(read: Callable[[], Any], where: str, out: Path | None, resume: Path | None, as_json: bool) -> None:
+    """A new run of the recipe that ``read`` gives, written ``where``, or the rest of one, with its report."""
     from coterie.cli.progress import listener
 
     path = resume
@@ -79,7 +81,7 @@ def _play(read: Callable[[], Any], out: Path | None, resume: Path | None, as_jso
             else:
                 recipe = read()
                 path = place_for(recipe.name, out)
-                start(recipe, path, heard.tell, heard.progress)
+                start(recipe, path, heard.tell, heard.progress, where=where)
         except KeyboardInterrupt as stop:
             raise Interrupted(f"stopped; finished rounds are saved, go on with: coterie run --resume {path}") from stop
         except Halted as stop:
@@ -126,7 +128,7 @@ def train(
         given = _with_memory(sets, memory)
         return training_recipe(folders, backbone, steps, rank, batch, trigger or (), held_out, given, buckets)
 
-    _play(read, out, None, as_json)
+    _play(read, "train", out, None, as_json)
 
 
 @app.command()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -24,6 +25,19 @@ class Interrupted(UserError):
     """The user stopped the run; finished work is saved and the message says how to go on."""
 
     exit_code = 130
+
+
+@contextmanager
+def said_of(where: str) -> Iterator[None]:
+    """Begins what is wrong inside with where that is: a file, or the part of one. No words add nothing."""
+    try:
+        yield
+    except (Halted, OtherModel, Interrupted):
+        raise
+    except UserError as error:
+        if not where:
+            raise
+        raise UserError(f"{where}: {error}") from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -42,7 +42,10 @@ class Keeping(Protocol):
 class Form(Protocol):
     """A shape of collaboration: both halves of it, all of them coroutines.
 
-    Client halves are methods whose names begin with ``client_``.
+    Client halves are methods whose names begin with ``client_``. A form that cannot do with just anybody has a method
+    ``require_people(here, seed, first)``, which raises ``UserError`` for clients with whom it could not go on;
+    ``first`` is before round 1. It is asked before a run, of every round in which somebody comes or goes, and it asks
+    itself when it enrols.
     """
 
     @property

@@ -105,12 +105,6 @@ def shelf_name(thing: Any) -> str:
     return str(type(thing).shelf_name)
 
 
-def neighbours(thing: Any) -> list[str]:
-    """Names of all that could stand in the place of a thing from a shelf, its own among them."""
-    names: list[str] = type(thing).shelf.names()
-    return names
-
-
 def _moved(kind: type[Any], settings: dict[str, Any], where: str) -> dict[str, Any]:
     """Settings with keys of older recipes where they stand now: ``former`` of the class says ``old: table.key``."""
     former = {old: new.split(".") for old, new in getattr(kind, "former", {}).items() if old in settings}

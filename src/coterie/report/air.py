@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from coterie.report.air_plot import plot
 
-TEXTS = ("about", "sources")
+TEXTS = ("about", "sources", "changed")
 
 
 def on_air(server: Path) -> dict[str, Any] | None:
@@ -30,7 +30,8 @@ def on_air(server: Path) -> dict[str, Any] | None:
         for i, lap in enumerate(first)
         if lap["loss"] is not None
     ]  # fmt: skip
-    lines = [(row["name"], [step["costs"][k] + (step["loss"],) for step in steps]) for k, row in enumerate(rows)]
+    names = short([row["name"] for row in rows])
+    lines = [(name, [step["costs"][k] + (step["loss"],) for step in steps]) for k, name in enumerate(names)]
     plots = [
         plot([(name, [(point[which], point[2]) for point in some]) for name, some in lines], what)
         for which, what in enumerate(("time", "energy"))
@@ -40,6 +41,17 @@ def on_air(server: Path) -> dict[str, Any] | None:
         "across": any(row["total"]["across"] for row in rows),
         "forward": found["operations"]["forward"] / 1e9, "training": found["operations"]["training"] / 1e9,
     }  # fmt: skip
+
+
+def short(titles: Sequence[str]) -> list[str]:
+    """Titles without what was changed, for the narrow side of a plot, in order; those that are alike are numbered.
+
+    >>> short(["lte", "lte, changed: cell.up = 3", "lte, changed: cell.up = 4"])
+    ['lte', 'lte, changed', 'lte, changed 2']
+    """
+    cut = [title.partition(":")[0] for title in titles]
+    again = [cut[:k].count(name) for k, name in enumerate(cut)]
+    return [f"{name} {n + 1}" if n else name for name, n in zip(cut, again, strict=True)]
 
 
 def numbers(plain: Mapping[str, Any]) -> str:

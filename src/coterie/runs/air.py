@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from coterie.air.clock import PAID, Lap, laps
-from coterie.air.profiles import air_of
+from coterie.air.profiles import air_of, title_of
 from coterie.bank.operations import Operations, operations_of
 from coterie.core.errors import UserError
 from coterie.engines.disk import write_bytes
@@ -21,7 +21,7 @@ FILE = "air.json"
 
 
 def price(path: Path, names: Sequence[str], sets: Sequence[str] = (), file: Path | None = None) -> dict[str, Any]:
-    """Prices a run with each profile, and writes ``server/air.json``.
+    """Prices a run with each profile, and adds that to ``server/air.json``, beside what else it was priced with.
 
     Args:
         path: of a finished run.
@@ -30,17 +30,15 @@ def price(path: Path, names: Sequence[str], sets: Sequence[str] = (), file: Path
         file: of more profiles.
 
     Returns:
-        ``operations`` of one example; ``profiles`` by name, each with its ``numbers`` as they were used, ``rounds`` and
-        ``total``, see the functions of these names.
+        ``operations`` of one example; ``profiles`` by title (``title_of``), each with its ``numbers`` as they were
+        used, ``rounds`` and ``total``, see the functions of these names. Only those that were asked for.
 
     Raises:
         UserError: if the run is not finished, or a profile is wrong.
     """
     airs = {name: air_of(name, sets, file) for name in names}
     folder = open_run(path)
-    results, recipe = folder.read_json("results.json"), read_recipe(folder.server / "recipe.toml")
-    if results is None:
-        raise UserError(f"{path}: not finished; go on with: coterie run --resume {path}")
+    results, recipe = folder.results(), read_recipe(folder.server / "recipe.toml")
     if "work" not in results:
         raise UserError(f"{path}: was made by an older version, which did not count what clients compute; run it again")
     each = _operations(recipe)
@@ -54,8 +52,12 @@ def price(path: Path, names: Sequence[str], sets: Sequence[str] = (), file: Path
     found: dict[str, Any] = {"operations": {"forward": each.forward, "training": each.training}, "profiles": {}}
     for name, (air, plain) in airs.items():
         played = laps(results["bytes"], lambda r, c: (work.get((r, c), 0.0), paces.get(c, 1.0)), air, recipe.seed)
-        found["profiles"][name] = {"numbers": plain, "rounds": rounds(played, losses), "total": total(played)}
-    write_bytes(folder.server / FILE, (json.dumps(found, indent=1) + "\n").encode())
+        priced = {"numbers": plain, "rounds": rounds(played, losses), "total": total(played)}
+        found["profiles"][title_of(name, plain)] = priced
+    before = folder.read_json(FILE) or {}
+    earlier = before["profiles"] if before.get("operations") == found["operations"] else {}
+    kept = {**found, "profiles": {**earlier, **found["profiles"]}}
+    write_bytes(folder.server / FILE, (json.dumps(kept, indent=1) + "\n").encode())
     return found
 
 

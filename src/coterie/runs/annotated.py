@@ -7,8 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from coterie.core.shelf import neighbours
+from coterie.core.shelf import Shelf
 from coterie.runs.plain import as_plain
+
+
+def names_at(shelf: Shelf[Any], key: str) -> list[str]:
+    """Names of what can stand at a key of the recipe: all of a shelf, but for codecs that are for ``uplink`` only."""
+    return [name for name in shelf.names() if key == "uplink" or not getattr(shelf[name], "up_only", False)]
 
 
 def meanings(kind: type[Any]) -> dict[str, str]:
@@ -55,7 +60,7 @@ def annotated_toml(thing: Any, name: str = "", head: str = "[{}]") -> str:
         text = _in_one_line(tomli_w.dumps({key: value}))
         note = notes.get(key, "").replace("``", "")
         if key == "name" and not note:
-            note = f"one of: {', '.join(neighbours(thing))}"
+            note = f"one of: {', '.join(names_at(type(thing).shelf, name))}"
         lines.append(f"{text:<32}  # {note}" if note else text)
     return "\n".join(lines) + "\n" + "".join("\n" + table for table in tables)
 

@@ -89,9 +89,7 @@ def audit_hybrids(
 
 def cluster_styles(folder: RunFolder) -> dict[str, str]:
     """The style that most members of each cluster have; of clusters of one style the largest only."""
-    results = folder.read_json("results.json")
-    if results is None:
-        raise UserError(f"{folder.path}: not finished; go on with: coterie run --resume {folder.path}")
+    results = folder.results()
     of: dict[str, list[str]] = {}
     for client, cluster in sorted(results["clusters"].items()):
         of.setdefault(cluster, []).append(str(results["clients"][client]["truth"]))

@@ -51,9 +51,7 @@ def audit_routing(path: Path, progress: Progress = lambda done, total: None) -> 
         UserError: if the run is not finished, compared no wishes, or nobody knows the true groups.
     """
     folder = open_run(path)
-    results, recipe = folder.read_json("results.json"), read_recipe(folder.server / "recipe.toml")
-    if results is None:
-        raise UserError(f"{path}: not finished; go on with: coterie run --resume {path}")
+    results, recipe = folder.results(), read_recipe(folder.server / "recipe.toml")
     if not results["wishes"]:
         raise UserError(f"{path}: this run compared no wishes; routing needs one like form.grouping.name = 'wishes'")
     truths = {client: known["truth"] for client, known in results["clients"].items()}

@@ -35,7 +35,8 @@ def require_compatible(recipe: Recipe, where: str) -> None:
     usual = int(getattr(recipe.method, "rank", 0))
     require_possible_form(recipe.form, recipe.devices.distinct_ranks(usual), usual, recipe.data.flip, where)
     require_what_rule_asks(recipe.form, where)
-    require_targets_kept(recipe.form, getattr(recipe.backbone, "makes", "pictures"), where)
+    require_targets_kept(recipe.form, makes(recipe.backbone), where)
+    require_noise(recipe, where)
     require_bearable_codecs(recipe, where)
     require_heeded(recipe, where)
     require_small_own_part(recipe.form, recipe.method, where)
@@ -248,6 +249,15 @@ def require_targets_kept(form: Any, makes: str, where: str) -> None:
     """Whoever has the target of a noisy picture, and what was told of the noise, has the picture."""
     if getattr(form, "shape", "") == "v" and makes == "pictures":
         raise UserError(f"{where}: form.shape: {GIVES_AWAY}")
+
+
+def require_noise(recipe: Recipe, where: str) -> None:
+    """What is split over denoising needs a backbone that denoises."""
+    if getattr(recipe.form, "trains_on_server", False) and makes(recipe.backbone) == "texts":
+        raise UserError(
+            f"{where}: form.name: {shelf_name(recipe.form)} buries pictures in noise, and the backbone "
+            f"{shelf_name(recipe.backbone)} makes texts, which it does not; take fedavg, or split"
+        )
 
 
 def require_plain_steps(form: Any, where: str) -> None:

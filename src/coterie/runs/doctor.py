@@ -108,13 +108,9 @@ def cores() -> Finding:
 
 def memory(recipe: Recipe, available: int | None = None) -> Finding:
     """Memory that is free now against ``engine.memory``."""
-    from coterie.runs.resolve import memory_bytes
+    from coterie.runs.sizes import memory_bytes
 
-    free = free_bytes() if available is None else available
-    try:
-        asked = memory_bytes(recipe.engine.memory)
-    except UserError as error:
-        return Finding("memory", str(error), False, "--set engine.memory=3GB")
+    free, asked = free_bytes() if available is None else available, memory_bytes(recipe.engine.memory)
     fix = f"--set engine.memory={max(1, free // 10**8 - 2) * 100}MB, or end other programs"
     return Finding("memory", f"{free / 1e9:.1f} GB free, engine.memory is {recipe.engine.memory}", asked <= free, fix)
 
@@ -171,10 +167,8 @@ def _played(recipe: Recipe) -> list[Finding]:
     try:
         require_possible(recipe, people)
     except UserError as error:
-        return [
-            *findings,
-            Finding("form", _line(error), False, "--set form.grouping.name=weights or --set form.name=local"),
-        ]
+        fix = "--set form.grouping.name=weights or --set form.name=local" if "wish" in str(error) else ""
+        return [*findings, Finding("form", _line(error), False, fix)]
     try:
         engine = resolve(recipe, len(clients))[0].engine
     except UserError as error:

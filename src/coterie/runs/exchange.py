@@ -105,9 +105,7 @@ def import_into(
             backbone is another one, or for what ``read_file`` refuses.
     """
     folder = open_run(run)
-    results = folder.read_json("results.json")
-    if results is None:  # its end would write what was trained
-        raise UserError(f"{run}: not finished; go on with: coterie run --resume {run}")
+    results = folder.results()  # of a finished run: the end of another would write what was trained
     if client not in results["clients"]:
         raise UserError(f"--client {client}: {run} has no such client{nearest(client, results['clients'])}")
     kept = kept_at(folder.site(client), ("imported", "personal"))

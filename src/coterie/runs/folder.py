@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -55,16 +56,27 @@ class RunFolder:
             self._lock = open(self.server / ".lock", "w")  # noqa: SIM115 - held as long as the run
         except OSError as error:
             raise explain(error, self.path) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self.unlock()
-            raise UserError(f"{self.path}: another process is running this; wait for it or choose --out DIR") from error
+        if not _locked(self._lock, fcntl.LOCK_EX):
+            time.sleep(0.1)  # somebody may only have looked whether it is running
+            if not _locked(self._lock, fcntl.LOCK_EX):
+                self.unlock()
+                raise UserError(f"{self.path}: another process is running this; wait for it or choose --out DIR")
 
     def unlock(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    @property
+    def running(self) -> bool:
+        """Whether some process plays this run, or its control, right now; nothing is written to find out."""
+        try:
+            with open(self.server / ".lock") as lock:
+                if not _locked(lock, fcntl.LOCK_SH):
+                    return True
+        except OSError:  # nobody ever played it here, or it is another's
+            pass
+        return (self.path / "control").is_dir() and RunFolder(self.path / "control").running
 
     def write(self, name: str, data: bytes | str) -> Path:
         """Writes a file of the server's half."""
@@ -84,6 +96,18 @@ class RunFolder:
             return None
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: cannot be read: {error}") from error
+
+    def results(self) -> dict[str, Any]:
+        """What ``results.json`` holds.
+
+        Raises:
+            UserError: if the run is not finished.
+        """
+        found: dict[str, Any] | None = self.read_json("results.json")
+        if found is None:
+            how = "it is running; wait for it" if self.running else f"go on with: coterie run --resume {self.path}"
+            raise UserError(f"{self.path}: not finished; {how}")
+        return found
 
     @property
     def has_finished_work(self) -> bool:
@@ -161,6 +185,15 @@ class RunFolder:
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.server / "checkpoints").glob("round-*.safetensors"), reverse=True)
+
+
+def _locked(lock: TextIO, how: int) -> bool:
+    """Takes a lock if nobody else has it."""
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def open_run(path: Path) -> RunFolder:

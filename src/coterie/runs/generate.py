@@ -119,8 +119,8 @@ def ready(path: Path, wanted: Wanted) -> Ready:
     """The run's backbone in a bank, and the adapters that were named or picked.
 
     Raises:
-        UserError: if the prompt is empty, the run has no such adapter, the mix cannot be read, or an adapter is of
-            another backbone.
+        UserError: if the prompt is empty, the run has no such adapter, the mix cannot be read, an adapter is of
+            another backbone, or the prompt is to pick and the run is not finished.
     """
     from coterie.bank.bank import MOST_ROWS
     from coterie.bank.whole import bank_for
@@ -131,8 +131,11 @@ def ready(path: Path, wanted: Wanted) -> Ready:
     if not wanted.prompt.strip():
         raise UserError("--prompt: it is empty; wanted what to draw, like --prompt 'a red cup', or how a text begins")
     names = _names(wanted)
+    picks = not names and not wanted.bare
+    if picks:
+        folder.results()  # what a prompt picks from is known when the run is over
     backbone = load_backbone(recipe)
-    chosen = None if names or wanted.bare else choose(wanted.prompt, folder, recipe, backbone)
+    chosen = choose(wanted.prompt, folder, recipe, backbone) if picks else None
     names = list(chosen.mix) if chosen else names
     mix = tuple((adapter_of(folder, name, backbone.digest), weight) for name, weight in names)
     made_by = ", ".join(f"{adapter.digest} x {weight:g}" for adapter, weight in mix) or "none"

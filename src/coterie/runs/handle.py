@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coterie.core.adapter import Adapter
-from coterie.core.errors import UserError
 from coterie.runs.crew import Progress
 from coterie.runs.folder import open_run, place_for
 from coterie.runs.loop import Tell
@@ -57,10 +56,7 @@ class Run:
         Raises:
             UserError: if the run is not finished.
         """
-        results: dict[str, Any] | None = open_run(self.path).read_json("results.json")
-        if results is None:
-            raise UserError(f"{self.path}: not finished; go on with: coterie run --resume {self.path}")
-        return results
+        return open_run(self.path).results()
 
     def details(self) -> dict[str, Any]:
         """What ``coterie show`` says: ``facts``, and a row for each of the ``people``."""
@@ -226,7 +222,7 @@ def run(
     """
     read = recipe_from(recipe, sets)
     path = place_for(read.name, Path(out) if out is not None else None)
-    start(read, path, tell, progress)
+    start(read, path, tell, progress, where=str(recipe) if isinstance(recipe, (str, Path)) else "recipe")
     made = Run.open(path)
     made.report()
     return made

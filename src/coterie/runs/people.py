@@ -16,7 +16,6 @@ from coterie.data.table import Table
 from coterie.data.texts import PROMPTS
 from coterie.evals.wishes import KINDS as WISHES
 from coterie.models.backbone import Backbone, Draws
-from coterie.runs.attendance import require_known
 from coterie.runs.recipe import Recipe
 
 
@@ -43,7 +42,6 @@ def population_of(recipe: Recipe, cut: Cut, table: Table | None = None) -> Popul
     if empty:
         what = "documents" if people.clients[empty[0]].train.is_documents else "pictures"
         raise UserError(f"data: {empty[0]} has no training {what}; give them some or leave them out")
-    require_known(recipe.changes, {name: client.wishes for name, client in people.clients.items()})
     return mirrored(people) if data.flip else people
 
 

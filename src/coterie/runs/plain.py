@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 from pydantic import BaseModel
 
 from coterie.core.errors import UserError
@@ -68,3 +69,16 @@ def as_plain(thing: Any) -> Any:
     if isinstance(thing, (list, tuple)):
         return [as_plain(item) for item in thing]
     return str(thing) if isinstance(thing, Path) else thing
+
+
+def in_line(value: Any) -> str:
+    """A plain value as TOML on one line, tables in braces.
+
+    >>> in_line({"name": "top_k", "feedback": False})
+    '{ name = "top_k", feedback = false }'
+    """
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {in_line(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(in_line, value))}]"
+    return tomli_w.dumps({"x": value}).partition("=")[2].strip()

@@ -10,12 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from coterie.core.errors import UserError
 from coterie.core.form import Form
 from coterie.core.place import Place
-from coterie.core.shelf import Problems, validated
+from coterie.core.shelf import Problems, ShelfProblem, validated
 from coterie.data.shelf import SOURCES, Source
 from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
@@ -26,6 +26,7 @@ from coterie.runs.compatible import require_compatible
 from coterie.runs.places import moved, relative_to, seen_from, whole
 from coterie.runs.plain import as_plain, lay_over, merged, setting
 from coterie.runs.sink import SINKS, Sink
+from coterie.runs.sizes import memory_bytes
 from coterie.wire.codec import CODECS, Codec
 
 
@@ -96,6 +97,14 @@ class Rounds(Settings):
     sealed: bool = False
 
 
+def _is_size(value: str) -> str:
+    try:
+        memory_bytes(value)
+    except UserError as error:
+        raise ShelfProblem(Problems([("", str(error))])) from error
+    return value
+
+
 class Engine(Settings):
     """Where clients run, and with which numerics; resolved once, so that a run repeats bit by bit on its machine.
 
@@ -114,7 +123,7 @@ class Engine(Settings):
     """
 
     workers: int = Field(-1, ge=-1, le=64)
-    memory: str = "3GB"
+    memory: Annotated[str, AfterValidator(_is_size)] = "3GB"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     width: int = Field(0, ge=0, le=64)
     rows: Literal[0, 1, 2, 4, 8, 16, 32, 64] = 0
@@ -181,6 +190,11 @@ def _one_is_many(value: Any) -> Any:
     return (value,) if isinstance(value, (str, Mapping)) else value
 
 
+def _none_is_empty(value: Any) -> Any:
+    """``control = "none"`` is a word for no keys at all."""
+    return {} if value == "none" else value
+
+
 class Recipe(Settings):
     """A whole run.
 
@@ -189,14 +203,15 @@ class Recipe(Settings):
         seed: of every draw.
         rounds: of training; enrolment is round 0.
         budget: optimiser steps that a client takes in the whole run, its keeping's among them; decides
-            ``form.fit.steps``, so that forms can be compared at equal training. 0 leaves that as it is.
+            ``form.fit.steps``, so that forms can be compared at equal training. 0 leaves that as it is. A control has
+            the same, unless it sets ``control.budget`` or ``control.form.fit.steps``.
         form: the shape of collaboration.
         data: whose pictures or documents.
         backbone: the frozen model.
         method: what is trained.
         start: folder of an adapter in PEFT's layout that everybody begins from; empty is a fresh one. Like every path,
             in a recipe file it is seen from that file, with ``--set`` from where the command is typed.
-        codec: how adapters are written on the wire.
+        codec: how adapters are written on the wire, both ways.
         uplink: how clients write what they send back in training, as a list of codecs one after another, like
             ``["delta", "top_k", "int8"]``; empty is as ``codec``.
         cohort: who takes part.
@@ -207,7 +222,7 @@ class Recipe(Settings):
         pictures: what is drawn, or written.
         texts: how texts are written.
         sinks: tools elsewhere that are told how it goes, like ``["tensorboard"]``; they decide no number.
-        control: a second run with these keys changed, shown beside the first.
+        control: a second run with these keys changed, shown beside the first; ``{}``, or ``"none"``, is no such run.
     """
 
     name: str = Field("studio", pattern=r"^[A-Za-z0-9._-]+$")
@@ -229,7 +244,7 @@ class Recipe(Settings):
     pictures: Pictures = Pictures()
     texts: Texts = Texts()
     sinks: Annotated[tuple[Annotated[Sink, SINKS], ...], BeforeValidator(_one_is_many)] = ()
-    control: dict[str, Any] = Field(default_factory=dict)
+    control: Annotated[dict[str, Any], BeforeValidator(_none_is_empty)] = Field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -262,6 +277,8 @@ def read_recipe(path: Path | None, sets: Iterable[str] = ()) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from error
     if path is not None:
+        if "arms" in plain:
+            raise UserError(f"{path}: arms: this is a study, not a recipe; play it with: coterie study {path}")
         plain = moved(plain, Recipe, seen_from(path.parent))
     return with_sets(plain, where, sets)
 
@@ -287,24 +304,43 @@ def make_recipe(plain: Mapping[str, Any], where: str) -> Recipe:
     """A recipe from plain values; ``where`` begins every complaint."""
     try:
         recipe: Recipe = validated(Recipe, plain, "")
-        if recipe.control:
-            validated(Recipe, merged(plain, recipe.control), "control")
+        control = _control_of(recipe)
     except Problems as problems:
         raise UserError("\n".join(f"{where}: {key}: {text}" for key, text in problems.items)) from problems
-    recipe = within_budget(recipe, where)
-    for one in filter(None, (recipe, control_of(recipe))):
-        require_compatible(one, where)
+    recipe = within_budget(recipe, where, other=control if _has_same_budget(control, recipe) else None)
+    require_compatible(recipe, where)
+    if (control := control_of(recipe, where)) is not None:
+        require_compatible(control, f"{where}: control")
     return recipe
 
 
-def control_of(recipe: Recipe) -> Recipe | None:
-    """The control run's recipe, or None."""
+def control_of(recipe: Recipe, where: str = "recipe") -> Recipe | None:
+    """The control run's recipe, or None; ``where`` begins a complaint about its budget."""
+    control = _control_of(recipe)
+    if control is None:
+        return None
+    return within_budget(control, where, "control.budget", recipe if _has_same_budget(control, recipe) else None)
+
+
+def _control_of(recipe: Recipe) -> Recipe | None:
+    """The same before its budget is shared out; who says how many steps it takes has none to share."""
     if not recipe.control:
         return None
-    plain = as_plain(recipe)
-    changes = plain.pop("control")
+    plain, changes = as_plain(recipe), recipe.control
+    if "budget" not in changes and _says_steps(changes):
+        changes = {**changes, "budget": 0}
     control: Recipe = validated(Recipe, merged(plain, {"name": "control", **changes}), "control")
-    return within_budget(control, "control")
+    return control
+
+
+def _has_same_budget(control: Recipe | None, recipe: Recipe) -> bool:
+    return control is not None and "budget" not in recipe.control and control.budget == recipe.budget
+
+
+def _says_steps(changes: Mapping[str, Any]) -> bool:
+    form = changes.get("form")
+    fit = form.get("fit") if isinstance(form, Mapping) else None
+    return isinstance(fit, Mapping) and "steps" in fit
 
 
 def deciding(recipe: Recipe) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from coterie.core.place import Place
 from coterie.core.shelf import Shelf
-from coterie.runs.annotated import meanings
+from coterie.runs.annotated import meanings, names_at
 from coterie.runs.plain import as_plain
 from coterie.runs.recipe import Recipe
 
@@ -65,8 +65,11 @@ def _section(section: Section) -> tuple[str, list[Section]]:
         text, inner = _table(what, key)
         return f"\n{_about(what)}\n{text}", inner
     usual = f" Without a name: `{what.default}`." if what.default else ""
-    text, inner = f"\n`{key}.name` is one of {', '.join(f'`{name}`' for name in what.names())}.{usual}\n", []
-    for name in what.names():
+    names = names_at(what, key)
+    others = [f"`{name}`" for name in what.names() if name not in names]
+    usual += f" In [uplink](#uplink) alone: {', '.join(others)}." if others else ""
+    text, inner = f"\n`{key}.name` is one of {', '.join(f'`{name}`' for name in names)}.{usual}\n", []
+    for name in names:
         table, more = _table(what[name], key)
         text += f'\n### {key}.name = "{name}"\n\n{_about(what[name])}\n{table}'
         inner += more
@@ -146,7 +149,7 @@ def _default_in_words(default: Any) -> str:
     if isinstance(plain, dict) and "name" in plain:
         return f"`{plain['name']}`"
     if isinstance(plain, dict):
-        return "" if plain else "none"
+        return "" if plain else "`{}`"
     text = tomli_w.dumps({"x": plain}).partition("=")[2]
     return "`" + " ".join(text.split()).replace("[ ", "[").replace(", ]", "]").replace(" ]", "]") + "`"
 

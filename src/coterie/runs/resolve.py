@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,13 +13,15 @@ import torch
 from coterie.bank.bank import MOST_ROWS
 from coterie.bank.memory import Plan, Way, plan_for, ways
 from coterie.core.allocator import give_back_freed_memory, most_used_bytes
-from coterie.core.errors import UserError
+from coterie.core.errors import UserError, said_of
 from coterie.core.mixed import computes_in_bf16
+from coterie.models.backbone import Backbone
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
+from coterie.models.parts import parts_of, portions_of
 from coterie.runs.build import load_backbone
-from coterie.runs.recipe import Engine, Recipe
+from coterie.runs.recipe import Engine, Recipe, control_of
+from coterie.runs.sizes import memory_bytes
 
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 PROCESS_BYTES = 720 * 10**6  # an interpreter with torch, diffusers, transformers, backbone and text encoder, measured
 PIPELINE_BYTES = 550 * 10**6  # the same without backbone and text encoder, which a pipeline's prediction counts itself
 SERVER_BYTES = 400 * 10**6  # the main process beside workers
@@ -50,7 +51,6 @@ def resolve(
     alone = device != "cpu" or not recipe.backbone.embedded  # a large model is in memory once
     if workers == 1 or (alone and engine.workers < 0):
         workers = 0
-    memory_bytes(engine.memory)
     moments = "fp32" if engine.moments == "auto" and recipe.backbone.embedded else engine.moments
     if moments == "8bit":
         require_extra("engine.moments: 8bit")
@@ -88,6 +88,7 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
     joining = math.ceil(recipe.cohort.share * num_clients)  # a round's slots; idle ones would cost as much as busy ones
     each = min(engine.width or joining, math.ceil(joining / processes))
     layout = recipe.method.layout(backbone)
+    require_cut(recipe, backbone)
     try:
         plan = plan_for(share, backbone, layout, recipe.form.fit.batch, each, ways_of(recipe))
     except UserError as error:
@@ -99,6 +100,19 @@ def plan_of(recipe: Recipe, num_clients: int) -> Plan:
         found["loading"] = max(found.get("loading", 0), loaded)
     server = SERVER_BYTES if engine.workers else 0
     return replace(plan, phases={phase: server + processes * size for phase, size in found.items()})
+
+
+def require_cut(recipe: Recipe, backbone: Backbone) -> None:
+    """Where a form, or that of the control, splits layers, both sides of the backbone have some that are trained.
+
+    Raises:
+        UserError: with the key and what would be right.
+    """
+    portions_of(recipe.method.layout(backbone), parts_of(backbone, recipe.form))
+    control = control_of(recipe)
+    if control is not None and control.backbone == recipe.backbone:
+        with said_of("control"):
+            portions_of(control.method.layout(backbone), parts_of(backbone, control.form))
 
 
 def ways_of(recipe: Recipe) -> list[Way]:
@@ -115,11 +129,3 @@ def ways_of(recipe: Recipe) -> list[Way]:
         ("fp32", *eighth) if moments == "auto" else (moments,),
         checkpointing,
     )
-
-
-def memory_bytes(text: str) -> int:
-    """Bytes of a size like ``3GB`` or ``800 MiB``."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", text, re.IGNORECASE)
-    if not match:
-        raise UserError(f"engine.memory: {text!r} is no size; wanted a number and a unit, like 3GB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])

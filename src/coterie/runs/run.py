@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from coterie.core.allocator import most_used_bytes
-from coterie.core.errors import Halted, UserError
+from coterie.core.errors import Halted, UserError, said_of
 from coterie.core.shelf import shelf_name
 from coterie.data.population import Population
 from coterie.data.shelf import holds
@@ -38,14 +38,19 @@ from coterie.runs.people import fixed_prompts, population_of
 from coterie.runs.plain import as_plain
 from coterie.runs.possible import require_possible
 from coterie.runs.recipe import Recipe, control_of, deciding, digest_of, make_recipe, read_recipe, with_whole_paths
-from coterie.runs.resolve import resolve
+from coterie.runs.resolve import require_cut, resolve
 from coterie.runs.sink import Opening
 
 HASTE = 2.0  # seconds that a run which was stopped waits for its sinks
 
 
 def start(
-    recipe: Recipe, path: Path, tell: Tell | None = None, progress: Progress | None = None, beside: Path | None = None
+    recipe: Recipe,
+    path: Path,
+    tell: Tell | None = None,
+    progress: Progress | None = None,
+    beside: Path | None = None,
+    where: str = "",
 ) -> dict[str, Any]:
     """A new run in an empty folder.
 
@@ -55,6 +60,7 @@ def start(
         tell: called with every event, beside the journal.
         progress: called with a kind of work, steps done and steps in all.
         beside: a finished run; where it scored the bare backbone on the same pictures, that is not done again.
+        where: the recipe was read; begins what is wrong with it.
 
     Returns:
         What ``server/results.json`` holds.
@@ -68,24 +74,23 @@ def start(
         raise UserError(f"{path}: there is a run already; go on with: coterie run --resume {path}")
     if path.is_dir() and {entry.name for entry in path.iterdir()} - {"server", "sites"}:
         raise UserError(f"{path}: this folder holds something else; choose an empty or a new one with --out DIR")
-    if recipe.start:
-        start_adapter(recipe)
     studio = isinstance(recipe.data.source, Studio)
     table = None if studio else recipe.data.source.read(32)
-    people = population_of(recipe, 32, table)
-    control = control_of(recipe)
-    for one in filter(None, (recipe, control)):
-        if one.data == recipe.data:
-            require_possible(one, people)
-    if control is not None and control.data != recipe.data and control.changes:
-        population_of(control, 32)  # whoever is named in its changes must be there, and it would be told late
+    with said_of(where):
+        people = population_of(recipe, 32, table)
+        _require_possible(recipe, people)
+    if (control := control_of(recipe)) is not None:
+        with said_of(f"{where}: control".removeprefix(": ")):
+            same = (control.data, control.seed) == (recipe.data, recipe.seed)
+            _require_possible(control, people if same else population_of(control, 32))
     count, prompts = len(people.clients), fixed_prompts(recipe, people)
     scored = any(len(client.held_out) for client in people.clients.values())
     told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
     del people, table  # from here on pictures are where the clients are
     with nothing_left_of_mistakes(folder), contextlib.ExitStack() as stack:
         crew = Crew(stack, progress)
-        resolved, plan = resolve(recipe, count, crew.plan)
+        with said_of(where):
+            resolved, plan = resolve(recipe, count, crew.plan)
         if plan is not None and not scored:
             plan = plan.without("scoring")
         drawn = resolved.pictures.model_copy(update={"prompts": prompts})
@@ -108,6 +113,15 @@ def start(
         return _go_on(resolved, path, tell, crew, beside)
 
 
+def _require_possible(recipe: Recipe, people: Population) -> None:
+    """All that can be known of a run, or of its control, before its first round."""
+    if recipe.start:
+        start_adapter(recipe)
+    require_possible(recipe, people)
+    if getattr(recipe.form, "splits_layers", False) and recipe.backbone.embedded:  # others are loaded to plan with
+        require_cut(recipe, recipe.backbone.load(torch.float32, recipe.tokens))
+
+
 @contextlib.contextmanager
 def nothing_left_of_mistakes(folder: RunFolder) -> Iterator[None]:
     """Removes what a new run wrote, if it ends with a mistake of the user's before any round was finished.
@@ -116,6 +130,7 @@ def nothing_left_of_mistakes(folder: RunFolder) -> Iterator[None]:
     recipe is removed: without it the folder is no run.
     """
     before = {entry.name for entry in folder.path.iterdir()} if folder.path.is_dir() else None
+    made = [path for path in (folder.path, *folder.path.parents) if not path.exists()]  # innermost first
     try:
         yield
     except (Halted, QuorumLost):  # with more room, or more answers, it can go on
@@ -128,9 +143,9 @@ def nothing_left_of_mistakes(folder: RunFolder) -> Iterator[None]:
             for name in {"server", "sites"} - (before or set()):
                 shutil.rmtree(folder.path / name, ignore_errors=True)
             (folder.server / "recipe.toml").unlink(missing_ok=True)
-            if before is None:
+            for path in made:
                 with contextlib.suppress(OSError):  # somebody put something else there meanwhile
-                    folder.path.rmdir()
+                    path.rmdir()
             folder.unlock()
         raise
 

@@ -74,14 +74,21 @@ def details(path: Path) -> dict[str, Any]:
 def _summary(folder: RunFolder) -> dict[str, Any]:
     recipe = _recipe_of(folder)
     rounds = [event["round"] for event in folder.events() if event["event"] == "round_done"]
-    finished = (folder.server / "results.json").is_file()
     return {
         "run": str(folder.path),
         **{key: recipe[key] for key in ("form", "backbone")},
         "rounds": f"{max([0, *rounds])}/{recipe['rounds']}",
         "seed": recipe["seed"],
-        "state": "finished" if finished else f"stopped: coterie run --resume {folder.path}",
+        "state": _state(folder),
     }
+
+
+def _state(folder: RunFolder) -> str:
+    if folder.running:
+        return "running"
+    if (folder.server / "results.json").is_file():
+        return "finished"
+    return f"stopped: coterie run --resume {folder.path}"
 
 
 def _recipe_of(folder: RunFolder) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from coterie.core.errors import UserError, nearest
 from coterie.core.shelf import Problems, validated
 from coterie.runs.plain import merged
+from coterie.runs.recipe import Recipe
 from coterie.studies.recipe import BASE, JUDGED, Arm, Condition, Hypothesis, Judging, Setting, Study
 
 _TABLES: dict[str, type[Any]] = {
@@ -34,6 +35,9 @@ def read_study(path: Path) -> Study:
         raise UserError(f"{path}: no such study{nearest(path.name, others) if others else ''}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: the study cannot be read: {error}") from error
+    own = [key for key in plain if key in Recipe.model_fields and key not in Study.model_fields]
+    if own and not any(key in plain for key in ("arms", "settings", "common")):
+        raise UserError(f"{path}: {own[0]}: this is a recipe, not a study; play it with: coterie run {path}")
     try:
         for key, kind in _TABLES.items():
             for where, table in _tables(key, plain.get(key)):

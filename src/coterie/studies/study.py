@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from coterie.studies.judges import judges_of
 from coterie.studies.plan import Plan, cores, plan
 from coterie.studies.playing import Place, choices, is_tuned, play, spread, tune
 from coterie.studies.recipe import BASE
-from coterie.studies.registration import changed, register
+from coterie.studies.registration import FILE, changed, register
 from coterie.studies.writing import write_all
 
 Say = Callable[[str], None]
@@ -34,10 +34,21 @@ def listing(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ())
     drawings = f"; {setting.samples} drawings of each look; judges {made.judging / 60:.1f} min"
     lines.append(f"seeds {listed}{drawings if chosen.study.judging else ''}")
     lines += [f"{h.name}: {h.claim}" for h in chosen.study.hypotheses]
-    hours = made.hours(cores())
-    total = f"{60 * hours:.0f} min" if hours < 2 else f"{hours:.1f} h"
-    lines.append(f"in all about {made.core_seconds / 3600:.1f} h of one core, {total} on the {cores()} of this machine")
+    alone, here = lasting(made.core_seconds / 3600), lasting(made.hours(cores()))
+    lines.append(f"in all about {alone} of one core, {here} on the {cores()} of this machine")
     return lines
+
+
+def lasting(hours: float) -> str:
+    """A time in words that are never nothing.
+
+    >>> lasting(3.14), lasting(0.5), lasting(0.01)
+    ('3.1 h', '30 min', '0.6 min')
+    """
+    minutes = 60 * hours
+    if hours >= 2:
+        return f"{hours:.1f} h"
+    return f"{minutes:.0f} min" if minutes >= 10 else f"{minutes:.1f} min"
 
 
 def study(
@@ -123,10 +134,18 @@ def _results(place: Place, made: Plan) -> dict[tuple[str, int], dict[str, Any]]:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """One process plays a study's folder at a time."""
+    """One process plays a study's folder at a time; refused before it is registered, it leaves nothing there."""
     folder = RunFolder(out)
+    made = [path for path in (folder.server, out, *out.parents) if not path.exists()]  # innermost first
     folder.lock()
     try:
         yield
+    except UserError:
+        if made and not (out / FILE).exists():
+            (folder.server / ".lock").unlink(missing_ok=True)
+            for path in made:
+                with suppress(OSError):  # somebody put something there meanwhile
+                    path.rmdir()
+        raise
     finally:
         folder.unlock()

@@ -13,7 +13,7 @@ from coterie.air.links.steady import Steady
 from coterie.air.links.trace import Recorded
 from coterie.air.path_losses.macro import Macro
 from coterie.air.path_losses.office import Office
-from coterie.air.profiles import air_of, profiles
+from coterie.air.profiles import air_of, profiles, title_of
 from coterie.air.radio import bits_per_second, watts
 from coterie.air.shelves import LINKS, PATH_LOSSES
 from coterie.core.errors import UserError
@@ -139,9 +139,13 @@ def test_every_profile_says_what_it_is_and_can_be_changed(tmp_path):
         assert air.cell.carry(1000, "up", HERE).seconds > 0
     air, plain = air_of("lte", ["cell.up=3", "machine.gflops=7", "sharing=tdma"])
     assert (air.cell.up, air.machine.gflops, air.sharing, plain["cell"]["up"]) == (3, 7, "tdma", 3)
+    assert title_of("lte", plain) == "lte, changed: cell.up = 3, machine.gflops = 7, sharing = tdma"
+    same, _ = air_of("lte", ["cell.up=6", "sharing=own"]), air_of("lte")
+    assert title_of("lte", same[1]) == "lte"
     file = tmp_path / "mine.toml"
     file.write_text('[village]\nlike = "lte"\ncell = { up = 0.5 }\ndevice = { name = "radio", far = 30 }\n')
-    air, _ = air_of("village", file=file)
+    air, plain = air_of("village", file=file)
+    assert plain["sources"].startswith("none for cell.up, device.")  # what it took from another profile cites that one
     assert (air.cell.up, air.cell.down, air.device.far) == (0.5, 13, 30)
 
 

@@ -20,7 +20,7 @@ from coterie.core.errors import UserError
 from coterie.core.form import Keeping
 from coterie.core.groups import Grouping
 from coterie.core.rules import Aggregator
-from coterie.core.site import ClientId, Site
+from coterie.core.site import ClientId, Facts, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
 from coterie.federation.aggregators.mean import Mean
@@ -74,11 +74,18 @@ class Hierarchical:
         heard = {client: wish for client, wish in heard.items() if client in here}
         found = self.grouping.group(heard, here, newcomers.seed)
         edges = {client: f"edge-{label}" for client, label in found.labels.items()}
-        for name in getattr(self.grouping, "groups", ()) if not state.edges else ():
-            if f"edge-{name}" not in edges.values():
-                raise UserError(f"form.grouping.groups: nobody of {name} is here, and an edge needs a client")
+        self.require_people(here, newcomers.seed, not state.edges)
         agg = {edge: state.agg.get(edge, self.aggregator.init(state.w)) for edge in ["", *edges.values()]}
         return State(state.w, edges, agg, heard, found.numbers)
+
+    def require_people(self, here: Mapping[ClientId, Facts], seed: int, first: bool) -> None:
+        """At the start an edge that is named has a client; later ones may all have left."""
+        for name, members in getattr(self.grouping, "groups", {}).items() if first else ():
+            if not here.keys() & set(members):
+                raise UserError(
+                    f"form.grouping.groups: nobody of {name} is here, and an edge needs a client; leave it out or give "
+                    "it somebody who is there at the start"
+                )
 
     async def client_wish(self, site: Site, _: None) -> Tensor:
         return await site.describe()

@@ -18,7 +18,7 @@ from coterie.core.adapter import Adapter
 from coterie.core.cohort import Cohort
 from coterie.core.form import Keeping
 from coterie.core.rules import Aggregator
-from coterie.core.site import ClientId, Site
+from coterie.core.site import ClientId, Facts, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit, Task
 from coterie.federation import parting
@@ -60,9 +60,12 @@ class Ifca:
 
     async def enrol(self, state: State, newcomers: Cohort) -> State:
         here = newcomers.everybody
-        if not state.played:
-            parting.require(self.clusters, len(here), "clients", "lower it")
+        self.require_people(here, newcomers.seed, not state.played)
         return state._replace(labels={client: name for client, name in state.labels.items() if client in here})
+
+    def require_people(self, here: Mapping[ClientId, Facts], seed: int, first: bool) -> None:
+        if first:
+            parting.require(self.clusters, len(here), "clients", "lower it")
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         if not state.clusters:

@@ -17,10 +17,9 @@ from annotated_types import Gt, Le
 
 from coterie.core.adapter import Adapter, weighted_sum
 from coterie.core.cohort import Cohort
-from coterie.core.errors import UserError, nearest
 from coterie.core.form import Keeping
 from coterie.core.links import Order, distances
-from coterie.core.site import ClientId, Site
+from coterie.core.site import ClientId, Facts, Site
 from coterie.core.work import Fit
 from coterie.federation.forgetting import AFTER, Watch
 from coterie.federation.keepings.none import Nothing
@@ -69,12 +68,12 @@ class Sequential:
         return State(adapter)
 
     async def enrol(self, state: State, newcomers: Cohort) -> State:
-        here = newcomers.everybody
-        for client in getattr(self.order, "clients", ()):
-            if client not in here:
-                raise UserError(f"form.order.clients: there is no client called {client!r}{nearest(client, here)}")
-        self.order.path(sorted(here), 0, distances(here), newcomers.seed)  # what is wrong with it is said at once
+        self.require_people(newcomers.everybody, newcomers.seed)
         return state
+
+    def require_people(self, here: Mapping[ClientId, Facts], seed: int, first: bool = False) -> None:
+        """What is wrong with the order is said before anybody is visited."""
+        self.order.path(sorted(here), 0, distances(here), seed)
 
     async def round(self, state: State, cohort: Cohort) -> State:  # on the server
         path = self.order.path(sorted(cohort), state.played, distances(cohort.facts), cohort.seed)

@@ -23,6 +23,9 @@ class Oracle:
         labels = {}
         for client, fact in sorted(facts.items()):
             if fact.truth is None:
-                raise UserError(f"the grouping 'oracle' needs labelled data; {client} has no label (data.truth_column)")
+                raise UserError(
+                    f"form.grouping: oracle needs labelled data, and {client} has no label; set data.truth_column, or "
+                    "take wishes"
+                )
             labels[client] = fact.truth
         return Grouped(labels, {"group/count": float(len(set(labels.values())))})

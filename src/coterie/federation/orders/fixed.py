@@ -17,7 +17,8 @@ class Fixed:
     """One order for all rounds.
 
     Attributes:
-        clients: everybody in the order of the relay; empty is the order of ids.
+        clients: everybody in the order of the relay, also who comes later or leaves; who is not there is passed over.
+            Empty is the order of ids.
     """
 
     clients: tuple[ClientId, ...] = ()
