@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def local_steps(form: Any, rounds: int) -> int:
     """Optimiser steps that a client who is asked in every round takes in a whole run, with those for itself."""
-    each, end = _beside(form)
+    each, end = beside(form)
     return rounds * _trainings(form) * (int(form.fit.steps) + each) + end
 
 
@@ -25,7 +25,7 @@ def within_budget(recipe: Recipe, where: str) -> Recipe:
     """
     if not recipe.budget:
         return recipe
-    each, end = _beside(recipe.form)
+    each, end = beside(recipe.form)
     times = recipe.rounds * _trainings(recipe.form)
     if not times:
         raise UserError(f"{where}: budget: {recipe.budget} steps cannot be taken in no round; raise rounds")
@@ -46,7 +46,7 @@ def _trainings(form: Any) -> int:
     return int(getattr(form, "edge_rounds", 1))
 
 
-def _beside(form: Any) -> tuple[int, int]:
+def beside(form: Any) -> tuple[int, int]:
     """Steps of a keeping with each training, and at the end."""
     keeping = getattr(form, "keeping", None)
     steps = int(getattr(keeping, "steps", 0))

@@ -28,7 +28,8 @@ def listing(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ())
     lines = [f"{chosen.study.name}, {chosen.name}: {setting.about or 'no description'}"]
     for job in made.jobs:
         tuning = f" and {job.tuning / 60:.1f} min for its rate" if job.tuning else ""
-        lines.append(f"  {job.arm.name}: {len(made.seeds)} x {job.seconds / 60:.1f} min of one core{tuning}")
+        rough = "" if job.measured else " (not measured: roughly)"
+        lines.append(f"  {job.arm.name}: {len(made.seeds)} x {job.seconds / 60:.1f} min of one core{tuning}{rough}")
     lines += [f"  {name}: not available: {reason}" for name, reason in made.missing.items()]
     listed = ", ".join(str(seed) for seed in made.seeds)
     drawings = f"; {setting.samples} drawings of each look; judges {made.judging / 60:.1f} min"
@@ -36,6 +37,7 @@ def listing(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ())
     lines += [f"{h.name}: {h.claim}" for h in chosen.study.hypotheses]
     hours = made.hours(cores())
     total = f"{60 * hours:.0f} min" if hours < 2 else f"{hours:.1f} h"
+    total += "" if all(job.measured for job in made.jobs) else ", of which some was never measured"
     lines.append(f"in all about {made.core_seconds / 3600:.1f} h of one core, {total} on the {cores()} of this machine")
     return lines
 
