@@ -21,8 +21,8 @@ def require_bearable_codecs(recipe: Any, where: str) -> None:
     names = [shelf_name(codec) for codec in recipe.uplink]
     if names and getattr(recipe.form, "hands_over", False):
         raise UserError(
-            f"{where}: uplink: the form {shelf_name(recipe.form)} hands on what a client made, all written alike; "
-            "leave uplink out, and use codec = 'int8' or 'cast'"
+            f"{where}: uplink: the form {shelf_name(recipe.form)} hands on what a client made to another, who cannot "
+            "know what it was a change of; leave uplink out, and use codec = 'int4', 'int8' or 'cast' for every hop"
         )
     if {"delta", "top_k"} & set(names) and getattr(recipe.form, "splits_layers", False):
         raise UserError(
