@@ -1,8 +1,12 @@
 """The live line of a run: it says what is done and never goes back."""
 
+from pathlib import Path
+
 import pytest
 
 from coterie.cli.progress import Live
+
+RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def shown(live):
@@ -47,3 +51,15 @@ def test_what_is_left_of_a_run_is_shared_out_by_what_takes_long():
     assert more["scoring"] > steps["scoring"]
     without = recipe.model_copy(update={"form": make_recipe({"form": {"name": "fedavg"}}, "test").form})
     assert last_steps(without, 10, 1, 100)["keeping"] < 0.02 < steps["keeping"]
+
+
+def test_a_language_model_has_a_pace_of_its_own_and_what_was_never_measured_borrows_one():
+    from coterie.runs.pace import is_measured, made_in, pace_of
+    from coterie.runs.recipe import make_recipe, read_recipe
+
+    doodle, other = (make_recipe({"backbone": {"name": name}}, "test") for name in ("doodle", "untrained"))
+    scribe = read_recipe(RECIPES / "readers.toml")
+    assert pace_of(scribe) != pace_of(doodle) == pace_of(other)
+    assert (is_measured(scribe), is_measured(doodle), is_measured(other)) == (True, True, False)
+    assert made_in(scribe) == pytest.approx(pace_of(scribe).stepped * scribe.texts.tokens)
+    assert made_in(doodle) == pytest.approx(pace_of(doodle).stepped * 2 * doodle.pictures.steps)

@@ -13,6 +13,7 @@ def test_a_list_of_a_shipped_study_without_its_data(typed):
     assert "  fedavg told the wish: 1 x " in out
     assert "H1: Clusters beat random clusters" in out
     assert "of one core" in out.splitlines()[-1]
+    assert "not measured" not in out
 
 
 @pytest.mark.parametrize(

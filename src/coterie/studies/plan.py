@@ -86,7 +86,8 @@ def plan(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ()) ->
             continue
         jobs.append(Job(arm, _seconds(casts, recipe), _tuning_seconds(casts, arm), is_measured(recipe)))
     needed = {job.arm.rate_of for job in jobs} - {job.arm.name for job in jobs} - {""}
-    jobs += [Job(chosen.arm(name), 0.0, _tuning_seconds(casts, chosen.arm(name))) for name in sorted(needed)]
+    for arm in map(chosen.arm, sorted(needed)):
+        jobs.append(Job(arm, 0.0, _tuning_seconds(casts, arm), is_measured(chosen.recipe(arm, 0))))
     return Plan(tuple(jobs), missing, tuple(seeds) or chosen.setting.seeds, _judging_seconds(chosen))
 
 

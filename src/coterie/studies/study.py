@@ -37,8 +37,9 @@ def listing(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ())
     lines += [f"{h.name}: {h.claim}" for h in chosen.study.hypotheses]
     hours = made.hours(cores())
     total = f"{60 * hours:.0f} min" if hours < 2 else f"{hours:.1f} h"
-    total += "" if all(job.measured for job in made.jobs) else ", of which some was never measured"
-    lines.append(f"in all about {made.core_seconds / 3600:.1f} h of one core, {total} on the {cores()} of this machine")
+    rough = "" if all(job.measured for job in made.jobs) else "; roughly, for not all of it was measured"
+    whole = f"in all about {made.core_seconds / 3600:.1f} h of one core, {total} on the {cores()} of this machine"
+    lines.append(whole + rough)
     return lines
 
 
