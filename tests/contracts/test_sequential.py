@@ -207,7 +207,7 @@ def test_what_a_relay_cannot_be_is_said_before_it_runs():
 @pytest.mark.parametrize("uplink", [["delta", "int8"], [{"name": "int4", "feedback": True}]])
 def test_what_is_handed_on_is_written_by_the_codec_alone(uplink):
     """The next device was never sent what a change would be taken against."""
-    with pytest.raises(UserError, match="who cannot know what it was a change of; .* use codec = 'int4', 'int8'"):
+    with pytest.raises(UserError, match=r"who cannot know what it was a change of; .* use codec = 'int4', 'int8'"):
         make_recipe({"form": "sequential", "uplink": uplink}, "test")
     for codec in ("int4", "int8", "cast"):
         make_recipe({"form": "sequential", "codec": codec}, "test")

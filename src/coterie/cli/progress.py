@@ -147,10 +147,10 @@ class Live:
         words = self.step or {"fit": "training", "sample": "drawing", "evaluate": "scoring"}.get(kind, kind)
         self.bar.update(self.task, completed=self.done + self.span * self.reached, detail=f"{words} {done}/{total}")
 
-    def begin(self, done: float, span: float, detail: str | None = None) -> None:
+    def begin(self, done: float, span: float, detail: str = "getting ready") -> None:
         """A round, or a step of what follows all rounds: where it begins on the bar and how much of that it is."""
         self.done, self.span, self.before, self.reached, self.last = done, span, 0.0, 0.0, ("", 0)
-        self.bar.update(self.task, completed=done, **({} if detail is None else {"detail": detail}))
+        self.bar.update(self.task, completed=done, detail=detail)
 
 
 MISSING = {"away": "away", "straggler": "too late", "surplus": "not needed"}
