@@ -136,6 +136,8 @@ def test_the_audit_of_prompts_reads_plain_wishes_and_less_of_coarse_ones(typed, 
     code, out, err = typed("audit", "prompts", "--out", tmp_path / "a", "--seeds", 2)
     assert code == 0, err
     assert "project 16 + noise 0.1 + sign" in out
+    said = [line for line in err.splitlines() if line.startswith("reading wishes back: ")]
+    assert said == [f"reading wishes back: {step} of 6" for step in range(1, 7)]
     found = json.loads((tmp_path / "a" / "prompts.json").read_text())
     plain, coarse = found["modes"]
     assert (plain["bytes"], coarse["bytes"], plain["draws"], coarse["draws"]) == (1536, 2, 1, 2)
@@ -146,6 +148,7 @@ def test_the_audit_of_prompts_reads_plain_wishes_and_less_of_coarse_ones(typed, 
     page = (tmp_path / "a" / "prompts.md").read_text()
     assert wish_of("ada", "named") in page
     assert "may not conclude" in page
+    assert "the mean of 2 draws" in page
     assert (tmp_path / "a" / "prompts.svg").read_text().count("<circle") == 2
 
 
@@ -155,7 +158,11 @@ def test_the_audit_of_prompts_takes_runs_and_recipes_of_their_own_mode(typed, sm
     code, out, _ = typed("audit", "prompts", recipe, "--out", tmp_path / "a", "--seeds", 1, "--format", "json")
     assert code == 0
     assert [row["mode"] for row in json.loads(out)][-1] == "project 24"
-    assert "The mode of this recipe is `project 24`" in (tmp_path / "a" / "prompts.md").read_text()
+    page = (tmp_path / "a" / "prompts.md").read_text()
+    assert "The mode of this recipe is `project 24`" in page
+    assert "drawn once" in " ".join(page.split())
+    assert "Of one draw of every projection and noise" in page
+    assert "the mean of" not in page
 
 
 def test_prompts_cannot_be_audited_where_nobody_wished(typed, tiny_runs, tmp_path):

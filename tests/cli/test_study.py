@@ -14,6 +14,7 @@ def test_a_list_of_a_shipped_study_without_its_data(typed):
     assert "  fedavg told the wish: 1 x " in out
     assert "H1: Clusters beat random clusters" in out
     assert "of one core" in out.splitlines()[-1]
+    assert "not measured" not in out
 
 
 def test_a_study_of_minutes_is_not_one_of_no_hours(typed):

@@ -136,6 +136,25 @@ def test_a_deserted_cluster_stays_published_and_its_name_is_never_given_again(wo
     assert rounds_of(w)[2]["numbers"]["life/died"] == rounds_of(w)[3]["numbers"]["life/born"] == 1
 
 
+def test_newcomers_who_wait_in_a_cluster_do_not_take_its_name_with_them(world):
+    """Three of another kind come to two: their first answers part them, and they are called something else.
+
+    Nor does it change when the run is gone on with after every round: what is remembered is in the checkpoint.
+    """
+    changes = (Change(2, join=("b1", "b3", "b5")), Change(3, leave=("a0", "a2")), Change(4, join=("a2", "a4")))
+    w = world("clustered", {"grouping": "weights", "keeping": "none"}, clients=6, changes=changes, rounds=4)
+    w.play()
+    clusters = {r: more["clusters"] for r, more in rounds_of(w).items()}
+    assert clusters[1] == {"a0": "cluster-0", "a2": "cluster-0"}
+    assert clusters[2] == {**clusters[1], **dict.fromkeys(("b1", "b3", "b5"), "cluster-1")}
+    assert clusters[4] == {**clusters[3], **dict.fromkeys(("a2", "a4"), "cluster-2")}
+    again = world.again(w, rounds=0)
+    for again.rounds in range(5):
+        again.play()
+    assert {r: more["clusters"] for r, more in rounds_of(again).items()} == clusters
+    assert again.final() == w.final()
+
+
 def test_who_cannot_be_reached_when_joining_or_leaving_stops_nobody(world, monkeypatch):
     """The one has nothing to keep; the other, of whom no wish is known, is taken in by the largest cluster."""
     w = lively(world, "clustered", {"grouping": "wishes"})

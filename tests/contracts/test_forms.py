@@ -87,6 +87,8 @@ def test_everything_kept_is_scored_once(world, form, settings):
     kept = {c: {"served", "personal"} if results["personal"][c] else {"served"} for c in w.targets}
     found = [(s["client"], s["test"], s["adapter"]) for s in results["final"]]
     assert sorted(found) == sorted((c, "own", adapter) for c in kept for adapter in kept[c])
+    (told,) = [more["steps"] for event, more in w.events if event == "finishing"]
+    assert [more["step"] for event, more in w.events if event == "finishing_step"] == list(told)
     for score in results["final"]:
         if score["adapter"] == "served":
             served = read_peft(w.path / "sites" / score["client"] / "adapters" / "served", "toy")

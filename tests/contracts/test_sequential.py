@@ -200,3 +200,12 @@ def test_what_a_relay_cannot_be_is_said_before_it_runs():
         make_recipe({"form": "sequential", "cohort": {"sealed": True}}, "toy")
     with pytest.raises(UserError, match=r"toy: devices.ranks: the form sequential needs method.rank, 8, for"):
         make_recipe({"form": "sequential", "devices": {"ranks": [4, 8]}}, "toy")
+
+
+@pytest.mark.parametrize("uplink", [["delta", "int8"], [{"name": "int4", "feedback": True}]])
+def test_what_is_handed_on_is_written_by_the_codec_alone(uplink):
+    """The next device was never sent what a change would be taken against."""
+    with pytest.raises(UserError, match='who cannot know what it was a change of; take codec = "int8" without uplink'):
+        make_recipe({"form": "sequential", "uplink": uplink}, "test")
+    for codec in ("int4", "int8", "cast"):
+        make_recipe({"form": "sequential", "codec": codec}, "test")

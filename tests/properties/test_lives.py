@@ -59,13 +59,41 @@ def test_nor_where_people_hesitate(sequence, margin):
         before = set(labels.values())
         vectors = dict(zip(CLIENTS, map(np.array, rows), strict=True))
         here = sorted(found)
-        labels, used = regrouped(labels, found, {c: vectors[c] for c in here}, here, used, margin if labels else None)
+        labels, used, _ = regrouped(
+            labels, found, {c: vectors[c] for c in here}, here, used, margin if labels else None
+        )
         assert list(labels) == here
         now = set(labels.values())
         assert not now & gone
         ever |= now
         assert all(int(name.removeprefix("cluster-")) < used for name in ever)
         gone |= before - now
+
+
+@given(
+    st.lists(
+        st.tuples(groupings, st.sets(st.sampled_from(CLIENTS)), st.lists(wishes, min_size=8, max_size=8)), max_size=8
+    ),
+    st.floats(0, 1),
+)
+def test_a_name_follows_those_who_stay_together(sequence, margin):
+    """Of those who are sorted in before and after: whoever are more than all that came or went besides keep their name.
+
+    Newcomers whom no grouping has said anything of wait in the largest cluster, and have no say in what it is called.
+    """
+    labels, used, waiting, waits = {}, 0, (), set()
+    for found, others, rows in sequence:
+        here = sorted({*found, *others})
+        before, known = labels, {c: n for c, n in labels.items() if c not in waits}
+        vectors = {c: np.array(row) for c, row in zip(CLIENTS, rows, strict=True) if c in here}
+        labels, used, waiting = regrouped(labels, found, vectors, here, used, margin if labels else None, waiting)
+        waits = ((waits | set(here) - before.keys()) & set(here)) - found.keys()
+        assert waiting == tuple(sorted(waits))
+        for name, members in members_of(known).items():
+            for group in members_of(found).values():
+                left, came = set(members) & found.keys(), set(group) & known.keys()
+                if len(left & came) > len(left ^ came):
+                    assert {labels[c] for c in left & came} == {name}
 
 
 @given(groupings, groupings, st.permutations("pqrs"), st.randoms())
@@ -130,7 +158,7 @@ def test_hysteresis_holds_a_small_step_across_a_border_and_lets_a_large_one_pass
     ends = {"a": at(0), "b": at(0), "y": at(1), "z": at(1)}
     for angle, stays in ((0.50, True), (0.52, True), (0.7, False)):
         found = {"a": "p", "b": "p", "x": "q", "y": "q", "z": "q"}
-        labels, _ = regrouped(old, found, {**ends, "x": at(angle)}, sorted(old), 2, 0.05)
+        labels, *_ = regrouped(old, found, {**ends, "x": at(angle)}, sorted(old), 2, 0.05)
         assert (labels["x"] == "left") is stays, angle
         assert regrouped(old, found, {**ends, "x": at(angle)}, sorted(old), 2, None)[0]["x"] == "right"
 

@@ -95,9 +95,9 @@ def hybrids(
 
 @contextlib.contextmanager
 def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A live line on a terminal, and silence elsewhere."""
+    """A live line on a terminal; elsewhere one line on standard error for every fifth that is done."""
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield _fifths(what)
         return
     from rich.console import Console
 
@@ -106,3 +106,15 @@ def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with live_bar(Console(stderr=True)) as bar:
         task = bar.add_task(what, total=None, detail="loading")
         yield lambda done, total: bar.update(task, completed=done, total=total, detail=f"{done}/{total}")
+
+
+def _fifths(what: str) -> Callable[[int, int], None]:
+    """Says how far it is, at the first step and whenever another fifth is done, and never the same twice."""
+    said: set[int] = set()
+
+    def progress(done: int, total: int) -> None:
+        if (fifth := 5 * done // max(1, total)) not in said:
+            said.add(fifth)
+            typer.echo(f"{what}: {done} of {total}", err=True)
+
+    return progress

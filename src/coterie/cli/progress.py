@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 
 MOST_NAMED = 3  # of what is missing
+FIRST = 0.7  # of what is left of a round or step is shown for each piece of its work: nobody knows how many will follow
+LAST_STEPS = {
+    "keeping": "what each keeps",
+    "scoring": "its scores",
+    "people": "what each draws",
+    "copies": "looking for copies",
+    "server": "the last pictures",
+}
 WHEN = {
     "training": "when training",
     "loading": "when loading the model",
@@ -93,7 +101,10 @@ class Live:
 
         self.console = Console(stderr=True)
         self.bar = live_bar(self.console)
-        self.done = 0.0
+        self.done, self.span, self.total = 0.0, 1.0, 0.0
+        self.before, self.reached, self.last = 0.0, 0.0, ("", 0)
+        self.shares: dict[str, float] = {}
+        self.step = ""
         self.task: Any = self.bar.add_task("starting", total=None, detail="model and people")
 
     def __enter__(self) -> Live:
@@ -105,16 +116,23 @@ class Live:
 
     def tell(self, event: str, **fields: Any) -> None:
         if event == "started":
-            self.done, what = 0.0, "control" if fields.get("arm") == "control" else fields["form"]
+            self.total, what = fields["rounds"] + 2.0, "control" if fields.get("arm") == "control" else fields["form"]
             self.bar.remove_task(self.task)
-            self.task = self.bar.add_task(what, total=fields["rounds"] + 2.0, detail="getting ready")
+            self.task = self.bar.add_task(what, total=self.total, detail="getting ready")
+            self.step = ""
+            self.begin(0.0, 1.0)
         elif event == "round_started":
-            self.done = float(fields["round"])
-            self.bar.update(self.task, completed=self.done, detail=round_name(fields["round"]))
+            self.begin(float(fields["round"]), 1.0, round_name(fields["round"]))
         elif event == "finishing":
-            self.done += 1
-            self.bar.update(self.task, completed=self.done, detail="keeping and drawing")
+            self.shares = fields["steps"]
             return  # the bar says it
+        elif event == "finishing_step":
+            names = list(self.shares)
+            number = names.index(fields["step"])
+            done = sum(self.shares[name] for name in names[:number])
+            self.step = f"{number + 1}/{len(names)} {LAST_STEPS[fields['step']]}"
+            self.begin(self.total - 1 + done, self.shares[fields["step"]], self.step)
+            return
         line = sentence(event, fields)
         if line:
             self.console.print(line, highlight=False)
@@ -122,9 +140,17 @@ class Live:
     def progress(self, kind: str, done: int, total: int) -> None:
         if not total:
             return
-        words = {"fit": "training", "sample": "drawing", "evaluate": "scoring"}.get(kind, kind)
-        share = done / total
-        self.bar.update(self.task, completed=self.done + 0.9 * share, detail=f"{words} {done}/{total}")
+        if self.last[0] != kind or done < self.last[1]:
+            self.before = self.reached  # another piece of work of the same round or step
+        self.last = (kind, done)
+        self.reached = max(self.reached, self.before + FIRST * (1 - self.before) * done / total)
+        words = self.step or {"fit": "training", "sample": "drawing", "evaluate": "scoring"}.get(kind, kind)
+        self.bar.update(self.task, completed=self.done + self.span * self.reached, detail=f"{words} {done}/{total}")
+
+    def begin(self, done: float, span: float, detail: str = "getting ready") -> None:
+        """A round, or a step of what follows all rounds: where it begins on the bar and how much of that it is."""
+        self.done, self.span, self.before, self.reached, self.last = done, span, 0.0, 0.0, ("", 0)
+        self.bar.update(self.task, completed=done, detail=detail)
 
 
 MISSING = {"away": "away", "straggler": "too late", "surplus": "not needed"}

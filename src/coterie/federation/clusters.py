@@ -32,7 +32,7 @@ class State(NamedTuple):
     ``played``: rounds so far, and ``regrouped``: how many there were at the last grouping. ``past``: adapters of
     clusters that everybody left. ``root_agg``: the aggregator's state for the root, where one is trained.
     ``answered``: where adapters are compared, by client what its first training made of the common start, or None if it
-    had no example.
+    had no example. ``waiting``: who is in the largest cluster only until a grouping says where they belong.
     """
 
     root: Adapter
@@ -48,6 +48,7 @@ class State(NamedTuple):
     root_agg: Any = None
     numbers: Mapping[str, float] = {}
     answered: Mapping[ClientId, Any] = {}
+    waiting: Collection[ClientId] = ()
 
 
 class Asked(NamedTuple):
@@ -139,13 +140,14 @@ def regroup(rules: Rules, state: State, cohort: Cohort) -> State:
 def adopt(rules: Rules, state: State, found: Grouped, known: Mapping[ClientId, Any], cohort: Cohort) -> State:
     """Names the groups, and gives each what it inherits."""
     here, margin = cohort.everybody, rules.margin if state.played else None
-    labels, used = lives.regrouped(state.labels, found.labels, known, here, state.used, margin)
+    named = lives.regrouped(state.labels, found.labels, known, here, state.used, margin, state.waiting)
+    labels = named.labels
     inherits = lives.parents(state.labels, labels, here)
     old = lives.Estate(dict(state.clusters), dict(state.agg), dict(state.past))
     new = lives.passed_on(old, inherits, rules.newborn(state), rules.aggregator.init)
     alone = {"group/loners": float(len(loners(labels)))}
     numbers = {**found.numbers, **alone, **lives.told(state.labels, labels)}
-    return state._replace(**new._asdict(), labels=labels, used=used, numbers=numbers)
+    return state._replace(**new._asdict(), **named._asdict(), numbers=numbers)
 
 
 def centres(state: State) -> dict[str, Tensor]:

@@ -51,10 +51,11 @@ class Likeness:
 
 
 class Named(NamedTuple):
-    """Cluster by client under stable names, and how many names were ever given."""
+    """Cluster by client under stable names, how many names were ever given, and who waits for a cluster of its own."""
 
     labels: dict[ClientId, str]
     used: int
+    waiting: tuple[ClientId, ...] = ()
 
 
 def moved(old: Mapping[ClientId, Any], new: Mapping[ClientId, Any]) -> bool:
@@ -70,6 +71,7 @@ def regrouped(
     everybody: Collection[ClientId],
     used: int,
     margin: float | None,
+    waiting: Collection[ClientId] = (),
 ) -> Named:
     """The next labels of all who are there.
 
@@ -80,22 +82,27 @@ def regrouped(
         everybody: who is there now.
         used: names ever given.
         margin: of ``settled``; None lets everybody move, as at the first grouping.
+        waiting: who is in a cluster of ``old`` only because no grouping has said anything of them yet. They are not
+            what it is known by: its name stays with the others, and nothing holds them there.
 
     Returns:
-        Labels of everybody. Of whom the grouping said nothing, who had a cluster stays in it, and others go to the
+        Labels of everybody. Of whom the grouping said nothing, who had a cluster stays in it, and others wait in the
         cluster with the most members.
     """
     likeness = Likeness(vectors)
-    labels, used = stable_ids(old, found, used, likeness)
+    sorted_in = {client: name for client, name in old.items() if client not in waiting}
+    known_by = {**{c: name for c, name in old.items() if name not in set(sorted_in.values())}, **sorted_in}
+    labels, used = stable_ids(known_by, found, used, likeness)
     if margin is not None and vectors:
-        labels = settled(old, labels, likeness, margin)
+        labels = settled(sorted_in, labels, likeness, margin)
     labels |= {client: old[client] for client in everybody if client not in labels and client in old}
     members = members_of(labels)
     rest = sorted(set(everybody) - labels.keys())
     if rest and not members:
         members, used = {f"cluster-{used}": []}, used + 1
     labels |= dict.fromkeys(rest, min(members, key=lambda name: (-len(members[name]), name))) if rest else {}
-    return Named(dict(sorted(labels.items())), used)
+    waits = sorted((set(rest) | set(waiting)) & labels.keys() - found.keys())
+    return Named(dict(sorted(labels.items())), used, tuple(waits))
 
 
 def settled(

@@ -10,9 +10,10 @@ from typing import Any
 
 from coterie.air.clock import PAID, Lap, laps
 from coterie.air.profiles import air_of, title_of
-from coterie.bank.operations import Operations, operations_of
+from coterie.bank.operations import Operations, operations_of, operations_of_sides
 from coterie.core.errors import UserError
 from coterie.engines.disk import write_bytes
+from coterie.models.parts import parts_of
 from coterie.runs.build import load_backbone
 from coterie.runs.folder import open_run
 from coterie.runs.recipe import Recipe, read_recipe
@@ -30,8 +31,9 @@ def price(path: Path, names: Sequence[str], sets: Sequence[str] = (), file: Path
         file: of more profiles.
 
     Returns:
-        ``operations`` of one example; ``profiles`` by title (``title_of``), each with its ``numbers`` as they were
-        used, ``rounds`` and ``total``, see the functions of these names. Only those that were asked for.
+        ``operations`` of one example, and where a form splits layers those of a training step at a client;
+        ``profiles`` by title (``title_of``), each with its ``numbers`` as they were used, ``rounds`` and ``total``, see
+        the functions of these names. Only those that were asked for.
 
     Raises:
         UserError: if the run is not finished, or a profile is wrong.
@@ -41,15 +43,17 @@ def price(path: Path, names: Sequence[str], sets: Sequence[str] = (), file: Path
     results, recipe = folder.results(), read_recipe(folder.server / "recipe.toml")
     if "work" not in results:
         raise UserError(f"{path}: was made by an older version, which did not count what clients compute; run it again")
-    each = _operations(recipe)
+    each, side = _operations(recipe)
     work: dict[tuple[int, str], float] = {}
     for number, client, kind, purpose, _, examples in results["work"]:
         if purpose in PAID:
-            cost = each.training if kind == "trained" else each.forward
+            cost = each.forward if kind != "trained" else (side if purpose == "train" else each).training
             work[number, client] = work.get((number, client), 0.0) + cost * examples
     paces = {c: device.pace for c, device in recipe.devices.of(list(results["clients"]), recipe.seed).items()}
     losses = _losses(results)
-    found: dict[str, Any] = {"operations": {"forward": each.forward, "training": each.training}, "profiles": {}}
+    told = {"forward": each.forward, "training": each.training}
+    told |= {"at_client": side.training} if side is not each else {}
+    found: dict[str, Any] = {"operations": told, "profiles": {}}
     for name, (air, plain) in airs.items():
         played = laps(results["bytes"], lambda r, c: (work.get((r, c), 0.0), paces.get(c, 1.0)), air, recipe.seed)
         priced = {"numbers": plain, "rounds": rounds(played, losses), "total": total(played)}
@@ -102,6 +106,9 @@ def _losses(results: dict[str, Any]) -> dict[int, float]:
     return {number: fmean(values) for number, values in by_round.items()}
 
 
-def _operations(recipe: Recipe) -> Operations:
+def _operations(recipe: Recipe) -> tuple[Operations, Operations]:
+    """Of an example in the whole model, and of one in a round's training at a client, which may have a part of it."""
     backbone = load_backbone(recipe)
-    return operations_of(backbone, recipe.method.layout(backbone))
+    layout, parts = recipe.method.layout(backbone), parts_of(backbone, recipe.form)
+    whole = operations_of(backbone, layout)
+    return whole, whole if parts is None else operations_of_sides(backbone, layout, parts)[0]

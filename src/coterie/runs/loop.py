@@ -11,6 +11,7 @@ from typing import Any
 
 from coterie.core.adapter import Adapter
 from coterie.core.form import Form
+from coterie.core.shelf import shelf_name
 from coterie.engines.book import Book
 from coterie.engines.cohort import RoundCohort
 from coterie.engines.exchanges import QuorumLost
@@ -25,6 +26,7 @@ from coterie.models.shelves import makes
 from coterie.runs.attendance import Attendance
 from coterie.runs.folder import RunFolder
 from coterie.runs.gallery import artist_of, draw_all, draw_round
+from coterie.runs.last_steps import last_steps
 from coterie.runs.recipe import Recipe
 from coterie.runs.routed import publish_centroids
 from coterie.wire.meter import Meter
@@ -172,26 +174,31 @@ class Loop:
 
     async def finish(self, state: Any, book: Book) -> dict[str, Any]:
         """Everybody keeps what is served, makes what is personal, is scored and draws; the server publishes."""
-        self.tell("finishing")
         keeper, evaluation = Keeper(self.form), HeldOut()
         painter, written = artist_of(self.recipe), makes(self.recipe.backbone) == "texts"
-        here = self.people.present(book.round)
+        here, left = self.people.present(book.round), self.unscored(state, book)
+        self.tell("finishing", steps=last_steps(self.recipe, len(here), len(self.form.adapters(state)), left))
         cohort = self.cohort(here, self.recipe.rounds + 1, book.attempt, book.accepted, "keep")
+        self.tell("finishing_step", step="keeping")
         kept = await cohort.map(keeper.client_keep, {c: self.form.serve(state, c) for c in cohort})
         scoring = replace(cohort, purpose="evaluate", call=0)
         known = self.served_scores(state, book)
         rest = [test for test in self.tests if test != "own"]
         asked = {c: {"served": rest if c in known else self.tests, "personal": self.tests} for c in scoring}
+        self.tell("finishing_step", step="scoring")
         scores = await scoring.map(evaluation.client_kept, asked)
+        self.tell("finishing_step", step="people")
         drawn = await scoring.map(
             painter.client_draw, dict.fromkeys(scoring if self.recipe.pictures.people else (), "final")
         )
+        self.tell("finishing_step", step="copies")
         copied = await scoring.map(painter.client_copies, dict.fromkeys(scoring))
         units: dict[str, Any] = {}
         if written:
             units = dict((await scoring.map(evaluation.client_units, dict.fromkeys(scoring))).items())
         wishes = await self.other_wishes(scoring)
         book.meter.add(cohort.meter)
+        self.tell("finishing_step", step="server")
         published = dict(self.form.adapters(state))
         self.folder.publish(published)
         publish_centroids(self.folder, getattr(state, "wishes", {}), self.form.strata(state))
@@ -232,6 +239,17 @@ class Loop:
         """
         last = book.scores if book.round and self.form.adapters(state) else ()
         return {s["client"]: s for s in last if s["round"] == book.round and s["adapter"] == "served"}
+
+    def unscored(self, state: Any, book: Book) -> int:
+        """About how many held-out examples by noise levels are scored at the end.
+
+        Those of what is served that are not known yet, and all of what each keeps where that is another adapter.
+        """
+        sizes = {(s["client"], s["test"]): s["count"] * len(s["loss"]) for s in book.scores if s["adapter"] == "base"}
+        known = self.served_scores(state, book)
+        again = sum(size for (client, test), size in sizes.items() if test == "own" and client in known)
+        personal = shelf_name(getattr(self.form, "keeping", self.form)) != "none"
+        return int((1 + personal) * sum(sizes.values()) - again)
 
     async def other_wishes(self, cohort: RoundCohort) -> dict[str, Any]:
         """How well each kind of wish finds the true groups, where both are known."""

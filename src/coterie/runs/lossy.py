@@ -34,7 +34,8 @@ def _wrong(form: Any, codecs: Sequence[Codec]) -> str:
     """The first thing that cannot be; empty if there is none."""
     names = [shelf_name(codec) for codec in codecs]
     if names and getattr(form, "hands_over", False):
-        return f"the form {shelf_name(form)} hands on what a client made, all written alike"
+        name = shelf_name(form)
+        return f"the form {name} hands on what a client made to another, who cannot know what it was a change of"
     if {"delta", "top_k"} & set(names) and getattr(form, "splits_layers", False):
         return (
             f"in the form {shelf_name(form)} an adapter goes back many messages after it came: there is nothing to "

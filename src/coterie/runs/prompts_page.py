@@ -38,10 +38,15 @@ encoder's vocabulary of four letters or more, no function words.
   wishes that name a look, paraphrase it, or only say a purpose. Grouped as the recipe says, if it reads
   wishes alone, else by the form's default.
 
-Modes are applied in the order project, noise, rounding. Of modes with a random projection or noise the mean of {seeds}
-draws, and the range in brackets. Somebody who caught nothing and guesses twenty words finds {blind:.3f} of them.
+Modes are applied in the order project, noise, rounding. Somebody who caught nothing and guesses twenty words finds
+{blind:.3f} of them. {draws}
 
 """
+SEVERAL = "Of modes with a random projection or noise the mean of {seeds} draws, and the range in brackets."
+ONCE = (
+    "Modes with a random projection or noise were drawn once: how much\nanother draw would differ is not known, so "
+    "small differences between their rows mean nothing."
+)
 
 NOT = """## What a reader may not conclude
 
@@ -70,7 +75,8 @@ def write_pages(found: Mapping[str, Any], folder: Path) -> Path:
 
 def page(found: Mapping[str, Any], with_plot: bool = True) -> str:
     """All of it in Markdown."""
-    text = HEAD.format(**{**found, "blind": found["blind"]["twenty"]}) + _table(found["modes"])
+    draws = (SEVERAL if found["seeds"] > 1 else ONCE).format(**found)
+    text = HEAD.format(**{**found, "draws": draws, "blind": found["blind"]["twenty"]}) + _table(found["modes"])
     if found["own"] != "plain":
         text += f"\nThe mode of this recipe is `{found['own']}`.\n"
     if with_plot:
@@ -89,7 +95,7 @@ def page(found: Mapping[str, Any], with_plot: bool = True) -> str:
         for mode, read in found["shown"].items():
             words = ", ".join(f"**{word}**" if word in read[i]["found"] else word for word in read[i]["words"])
             text += f"| {mode} | {_cell(read[i]['states'])} | {words} |\n"
-    return text + _may(found["modes"]) + NOT
+    return text + _may(found["modes"], found["seeds"]) + NOT
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -106,10 +112,11 @@ def _number(value: Mapping[str, float] | None) -> str:
     return text if value["most"] - value["least"] < 0.005 else f"{text} ({value['least']:.2f} to {value['most']:.2f})"
 
 
-def _may(rows: Sequence[Mapping[str, Any]]) -> str:
+def _may(rows: Sequence[Mapping[str, Any]], seeds: int) -> str:
     """Only what the numbers say."""
     plain, *others = rows
     text = "\n## What a reader may conclude\n\n"
+    text += "Of one draw of every projection and noise; another may rank the modes otherwise.\n\n" if seeds == 1 else ""
     text += (
         f"- An encoded wish is not a hidden wish: sent plain, {plain['twenty']['mean']:.0%} of its content words are "
         f"among twenty guesses of a simple attack. Of token states {plain['states']['mean']:.0%} are read at their "

@@ -10,6 +10,7 @@ WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 70, 30, 64, 60  # margins around the drawing
 TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 LINE = 17  # between two labels
+LETTER, GAP, DOT = 6.9, 10, 4.5  # width of a letter, between a dot and its label, half a dot
 STYLE = """
 svg{--paper:#fff;--ink:#1d1c1a;--soft:#5c5952;--line:#dedad0;--dot:#1b5fae}
 @media (prefers-color-scheme:dark){svg{--paper:#15161a;--ink:#ecebe6;--soft:#b0aea6;--line:#383a41;--dot:#7db4f5}}
@@ -55,23 +56,58 @@ def plot(rows: Sequence[Mapping[str, Any]]) -> str:
         f'<text class="name" transform="translate(20 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
         "agreement of groups, named wishes</text>",
     ]
-    taken: list[tuple[float, float, float]] = []  # left end, right end and height of the labels so far
-    for at in sorted(places, key=lambda one: (-one[1], one[0])):
-        label = ", ".join(places[at])
-        left_of = x(at[0]) > WIDTH * 0.6
-        length, height = 6.9 * len(label), y(at[1]) - 8
-        begin = x(at[0]) - 10 - length if left_of else x(at[0]) + 10
-        while any(begin < b and a < begin + length and abs(height - h) < LINE for a, b, h in taken):
-            height -= LINE
-        taken.append((begin, begin + length, height))
-        if y(at[1]) - height > 2 * LINE:
-            foot = begin + length if left_of else begin
-            parts.append(
-                f'<line class="lead" x1="{x(at[0]):.1f}" y1="{y(at[1]):.1f}" x2="{foot:.1f}" y2="{height + 2:.1f}"/>'
-            )
-        anchor, foot = ("end", begin + length) if left_of else ("start", begin)
+    order = sorted(places, key=lambda one: (-one[1], one[0]))
+    dots, labels = [(x(one), y(other)) for one, other in order], [", ".join(places[at]) for at in order]
+    for (across, up), label, (anchor, foot, height) in zip(dots, labels, placed(dots, labels), strict=True):
+        if abs(height - up) > 2 * LINE:
+            parts.append(f'<line class="lead" x1="{across:.1f}" y1="{up:.1f}" x2="{foot:.1f}" y2="{height:.1f}"/>')
         parts += [
-            f'<circle class="dot" cx="{x(at[0]):.1f}" cy="{y(at[1]):.1f}" r="4.5"/>',
+            f'<circle class="dot" cx="{across:.1f}" cy="{up:.1f}" r="{DOT}"/>',
             f'<text class="label" x="{foot:.1f}" y="{height + 5:.1f}" text-anchor="{anchor}">{escape(label)}</text>',
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def placed(dots: Sequence[tuple[float, float]], labels: Sequence[str]) -> list[tuple[str, float, float]]:
+    """Where the label of each dot stands: over no dot and no label before it, inside the drawing, as near as can be.
+
+    Beside the dot, inwards first; else above it or below, a line further each time.
+
+    Args:
+        dots: where they are, ``(x, y)``.
+        labels: of each; an average letter is ``LETTER`` wide.
+
+    Returns:
+        Of each which of its points is meant (``start``, ``middle``, ``end``), where that is, and its middle's height.
+        Where there is no room at all it stands beside its dot.
+    """
+    full = [(a - DOT - 1, a + DOT + 1, b - DOT - 1, b + DOT + 1) for a, b in dots]
+    found = []
+    for (a, b), label in zip(dots, labels, strict=True):
+        length, sides = LETTER * len(label), [("start", a + GAP), ("end", a - GAP)]
+        sides = sides[::-1] if a > 0.6 * WIDTH else sides
+        tried = [(anchor, foot, b) for anchor, foot in sides]
+        for lines in range(1, HEIGHT // LINE):
+            for height in (b - lines * LINE, b + lines * LINE):
+                tried += [(anchor, foot, height) for anchor, foot in (("middle", a), *sides)]
+        boxes = [_box(*one, length) for one in tried]
+        free = [
+            one for one, box in zip(tried, boxes, strict=True) if _inside(box) and not any(_meet(box, o) for o in full)
+        ]
+        found.append((free or tried)[0])
+        full.append(_box(*found[-1], length))
+    return found
+
+
+def _box(anchor: str, foot: float, height: float, length: float) -> tuple[float, float, float, float]:
+    """Left, right, top and bottom of a label."""
+    left = foot - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * length
+    return left, left + length, height - LINE / 2 + 1, height + LINE / 2 - 1
+
+
+def _inside(box: tuple[float, float, float, float]) -> bool:
+    return box[0] >= LEFT and box[1] <= WIDTH - 4 and box[2] >= 4 and box[3] <= HEIGHT - BOTTOM
+
+
+def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

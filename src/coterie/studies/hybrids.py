@@ -32,13 +32,15 @@ prompts, {draws} of each for every way: {pictures} pictures a way. All numbers: 
   of the two, averaged over pictures. All of one style counts nothing, half of each counts 0.5.
 - **right subject**: share of pictures that a second judge takes for the subject they were asked to be of.
 - **over the better one**: `both` less that of the better single adapter of the same pair and seed, chosen after
-  drawing, which favours the single one. In brackets the 95 % interval of a bootstrap over seeds and pairs; with one
-  seed over pairs.
+  drawing, which favours the single one. In brackets the 95 % interval of a bootstrap over {over}.
 
 A way is *supported* if that interval is above zero, it is ahead in more than half of the pairs (averaged over seeds),
 and it loses no more than {margin} of right subjects.
 
 """
+
+OVER = "seeds and pairs"
+ONCE = "pairs alone: there is one seed,\n  and how much another would differ is not known"
 
 MAY_NOT = """
 ## What a reader may not conclude
@@ -114,7 +116,8 @@ def page(audits: Sequence[Mapping[str, Any]], ways: Sequence[Way]) -> str:
     seeds = [str(audit["seed"]) for audit in audits]
     text = HEAD.format(
         pairs=len(pairs), runs="one run" if len(audits) == 1 else f"{len(audits)} runs", s="s" * (len(audits) > 1),
-        seeds=", ".join(seeds), prompts=first["prompts"], draws=first["draws"], margin=SUBJECT_MARGIN,
+        over=OVER if len(seeds) > 1 else ONCE, seeds=", ".join(seeds),
+        prompts=first["prompts"], draws=first["draws"], margin=SUBJECT_MARGIN,
         pictures=len(audits) * len(pairs) * first["prompts"] * first["draws"],
     )  # fmt: skip
     text += (

@@ -10,15 +10,14 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.core.shelf import shelf_name
 from coterie.models.shelves import makes
+from coterie.runs.budget import local_steps
+from coterie.runs.pace import is_measured, made_in, pace_of
 from coterie.runs.recipe import Recipe
 from coterie.studies.cast import Casts, cast_of
 from coterie.studies.chosen import Chosen
 from coterie.studies.playing import needs_tuning
 from coterie.studies.recipe import BASE, Arm
 
-# Seconds of one core for the doodle, measured: to begin a run, for a picture in a training step, for one scored at one
-# noise level, and for one call of the network of a drawing, of which guidance needs two.
-BEGIN, TRAINED, SCORED, STEPPED = 20.0, 0.029, 0.0058, 0.009
 JUDGING = 0.0011  # for a picture that a judge learns from, in one epoch
 
 
@@ -30,11 +29,13 @@ class Job:
         arm: which.
         seconds: of one core, for one seed.
         tuning: of one core, for choosing its rate and what else it tries.
+        measured: whether that is what its backbone was measured to take, and not what an embedded one does.
     """
 
     arm: Arm
     seconds: float
     tuning: float
+    measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,10 @@ def plan(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ()) ->
         if arm.rate_of in missing:
             missing[arm.name] = f"takes the rate of {arm.rate_of!r}, which is not available"
             continue
-        jobs.append(Job(arm, _seconds(casts, recipe), _tuning_seconds(casts, arm)))
+        jobs.append(Job(arm, _seconds(casts, recipe), _tuning_seconds(casts, arm), is_measured(recipe)))
     needed = {job.arm.rate_of for job in jobs} - {job.arm.name for job in jobs} - {""}
-    jobs += [Job(chosen.arm(name), 0.0, _tuning_seconds(casts, chosen.arm(name))) for name in sorted(needed)]
+    for arm in map(chosen.arm, sorted(needed)):
+        jobs.append(Job(arm, 0.0, _tuning_seconds(casts, arm), is_measured(chosen.recipe(arm, 0))))
     return Plan(tuple(jobs), missing, tuple(seeds) or chosen.setting.seeds, _judging_seconds(chosen))
 
 
@@ -98,20 +100,19 @@ def _seconds(casts: Casts, recipe: Recipe, tuning: bool = False) -> float:
     chosen, cast = casts.chosen, casts.of(recipe)
     names, looks = [*cast.looks, *cast.apart], len(set(cast.looks.values()))
     form: Any = recipe.form
-    fit, held, rounds = form.fit, cast.held_out, recipe.rounds
+    held, rounds, pace = cast.held_out, recipe.rounds, pace_of(recipe)
     own = getattr(getattr(form, "keeping", None), "steps", 0)
-    after_each = shelf_name(getattr(form, "keeping", form)) == "ditto"
-    trained = (rounds * fit.steps + own * (rounds if after_each else 1)) * fit.batch * len(names)
+    trained = local_steps(form, rounds) * form.fit.batch * len(names)
     levels = 1 if makes(recipe.backbone) == "texts" else recipe.evaluation.levels
     evaluations = rounds // recipe.evaluation.every + 1
     everything = len(names) if own or shelf_name(form) == "local" else looks
     scored = levels * len(names) * held * evaluations
-    drawn = recipe.evaluation.copies * len(names) * recipe.pictures.steps
+    drawing = made_in(recipe) * recipe.evaluation.copies * len(names)
     if not tuning:
         scored += levels * everything * held * max(1, len(names) // looks)
     if not tuning and chosen.study.judging:
-        drawn += chosen.setting.samples * looks * chosen.setting.drawing_steps
-    return float(BEGIN + TRAINED * trained + SCORED * scored + STEPPED * 2 * drawn)
+        drawing += pace.stepped * 2 * chosen.setting.samples * looks * chosen.setting.drawing_steps
+    return float(pace.begin + pace.trained * trained + pace.scored * scored + drawing)
 
 
 def _tuning_seconds(casts: Casts, arm: Arm) -> float:

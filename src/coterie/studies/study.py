@@ -28,14 +28,16 @@ def listing(chosen: Chosen, arms: Sequence[str] = (), seeds: Sequence[int] = ())
     lines = [f"{chosen.study.name}, {chosen.name}: {setting.about or 'no description'}"]
     for job in made.jobs:
         tuning = f" and {job.tuning / 60:.1f} min for its rate" if job.tuning else ""
-        lines.append(f"  {job.arm.name}: {len(made.seeds)} x {job.seconds / 60:.1f} min of one core{tuning}")
+        rough = "" if job.measured else " (not measured: roughly)"
+        lines.append(f"  {job.arm.name}: {len(made.seeds)} x {job.seconds / 60:.1f} min of one core{tuning}{rough}")
     lines += [f"  {name}: not available: {reason}" for name, reason in made.missing.items()]
     listed = ", ".join(str(seed) for seed in made.seeds)
     drawings = f"; {setting.samples} drawings of each look; judges {made.judging / 60:.1f} min"
     lines.append(f"seeds {listed}{drawings if chosen.study.judging else ''}")
     lines += [f"{h.name}: {h.claim}" for h in chosen.study.hypotheses]
     alone, here = lasting(made.core_seconds / 3600), lasting(made.hours(cores()))
-    lines.append(f"in all about {alone} of one core, {here} on the {cores()} of this machine")
+    rough = "" if all(job.measured for job in made.jobs) else "; roughly, for not all of it was measured"
+    lines.append(f"in all about {alone} of one core, {here} on the {cores()} of this machine{rough}")
     return lines
 
 

@@ -8,6 +8,7 @@ from tests.unit.bank.split_pair import Played, noted, relative, started, whole_g
 from coterie.bank import sides
 from coterie.bank.bank import Bank
 from coterie.bank.fit import FitJob, NotFinite, fit
+from coterie.bank.operations import operations_of, operations_of_sides
 from coterie.bank.whole import bank_for
 from coterie.core.errors import UserError
 from coterie.core.split import portion_of
@@ -165,3 +166,17 @@ def test_what_cannot_be_cut_is_one_line():
             backbone.parts(cut, "u")
     with pytest.raises(UserError, match=r"^form.cut: no layer of the server's part is in method.targets"):
         portions_of(backbone.layout(2, 2.0, r"conv_in|down_blocks\.0"), backbone.parts(1, "u"))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_operations_of_both_sides_are_those_of_the_whole_model(method):
+    """A client with more of the blocks computes more; each pass goes back as far as in the whole."""
+    backbone = model("deep", torch.float32)
+    layout = backbone.layout(2, 2.0, r".") if method == "lora" else Full().layout(backbone)
+    whole, before = operations_of(backbone, layout), 0.0
+    for cut in (1, 2, 3):
+        client, server = operations_of_sides(backbone, layout, backbone.parts(cut, "u"))
+        assert client.forward + server.forward == whole.forward
+        assert client.training + server.training == pytest.approx(whole.training, rel=0.02)
+        assert before < client.training < whole.training
+        before = client.training

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 import transformers
 from tests.unit.bank.split_pair import Played, noted, relative, started, whole_gradient
 
+from coterie.bank.operations import operations_of, operations_of_sides
 from coterie.bank.sides import places
 from coterie.bank.whole import bank_for
 from coterie.core.errors import UserError
@@ -127,3 +128,17 @@ def test_what_cannot_be_cut_is_one_line():
     portions_of(tied, model.parts(1, "u"))
     with pytest.raises(UserError, match=r"^form.shape: transformer.wte.weight is used on both sides; take 'u'"):
         portions_of(tied, model.parts(1, "v"))
+
+
+def test_operations_of_a_language_models_sides_are_those_of_the_whole_in_both_shapes():
+    backbone = Words("llama")
+    backbone.network.float()
+    backbone.examples = documents
+    layout, at_client = layout_for(backbone, "lora"), {}
+    whole = operations_of(backbone, layout)
+    for shape in "uv":
+        client, server = operations_of_sides(backbone, layout, backbone.parts(1, shape))
+        assert client.forward + server.forward == whole.forward
+        assert client.training + server.training == pytest.approx(whole.training, rel=0.02)
+        at_client[shape] = client.training
+    assert at_client["v"] < at_client["u"] < whole.training

@@ -52,6 +52,11 @@ def test_the_page_says_what_was_found(tmp_path, both, wanted):
     assert wanted in text
     text = " ".join(text.split())
     assert "3 pairs of styles in 2 runs (seeds 0, 1), 8 prompts, 2 of each for every way: 96 pictures a way" in text
+    assert "a bootstrap over seeds and pairs." in text
+    alone = write_hybrids({"one": audit(0, both)}, tmp_path / "alone").read_text()
+    assert "over pairs alone: there is one seed, and how much another would differ is not known." in " ".join(
+        alone.split()
+    )
     assert "![ink and neon](hybrids-ink-neon.png)" in text
     assert (tmp_path / "hybrids.svg").read_text().startswith("<svg")
     assert set(json.loads((tmp_path / "hybrids.json").read_text())) == {"one", "two"}

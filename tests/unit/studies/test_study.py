@@ -152,6 +152,10 @@ def test_a_list_says_what_and_how_long_and_leaves_nothing(recipe, data, tmp_path
     assert any(line.startswith("  fedavg: ") for line in lines)  # its rate is needed
     assert not any("local" in line for line in lines)
     assert "of one core" in lines[-1]
+    arms = [line for line in lines if " min of one core" in line and line.startswith("  ")]
+    assert len(arms) == 3
+    assert all(line.endswith(" (not measured: roughly)") for line in arms)  # the backbone is of random weights
+    assert lines[-1].endswith("; roughly, for not all of it was measured")
     assert {p.name for p in tmp_path.iterdir()} == {"people.toml", "tiny.toml", "tiny-reading.md"}
 
 

@@ -1,0 +1,46 @@
+"""About how long things take with a backbone: for the plan of a study, and for the time that a run has left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coterie.core.shelf import shelf_name
+from coterie.models.shelves import makes
+from coterie.runs.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one core.
+
+    Attributes:
+        begin: to begin a run and to end it, with all that is no work of the network.
+        trained: for a picture in a training step, or a window of text.
+        scored: for one at one noise level; a text has one.
+        stepped: for one call of the network of a drawing, or one token of a text.
+    """
+
+    begin: float
+    trained: float
+    scored: float
+    stepped: float
+
+
+MEASURED = {"doodle": Pace(20.0, 0.029, 0.0058, 0.009), "scribe": Pace(20.0, 0.084, 0.030, 0.019)}
+
+
+def is_measured(recipe: Recipe) -> bool:
+    """Whether these seconds are the backbone's own."""
+    return shelf_name(recipe.backbone) in MEASURED
+
+
+def pace_of(recipe: Recipe) -> Pace:
+    """The backbone's own, or that of the embedded one that makes the same: then only the proportions can be right."""
+    like = "scribe" if makes(recipe.backbone) == "texts" else "doodle"
+    return MEASURED.get(shelf_name(recipe.backbone), MEASURED[like])
+
+
+def made_in(recipe: Recipe) -> float:
+    """Seconds of one core for one drawing, of which guidance needs two calls a step, or for one text."""
+    calls = recipe.texts.tokens if makes(recipe.backbone) == "texts" else 2 * recipe.pictures.steps
+    return pace_of(recipe).stepped * calls
