@@ -159,6 +159,7 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         return f"{control}nothing changes: {fields['reason']}"
     if event == "round_done":
         loss = "" if fields["loss"] is None else f"  held-out loss {fields['loss']:.4f}"
+        loss += f" ({others(fields['scored'])})" if "scored" in fields else ""
         what = round_name(fields["round"])
         groups = len(set(fields["clusters"].values()))
         found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
@@ -183,6 +184,16 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "next":
         return f"to use an adapter elsewhere: {fields['command']}"
     return ""
+
+
+def others(scored: dict[str, int]) -> str:
+    """That a loss is a mean over other people than the last one that was told.
+
+    >>> others({"people": 5, "new": 2, "gone": 1})
+    'of 5 people: 2 new, 1 gone'
+    """
+    changes = ", ".join(f"{scored[key]} {key}" for key in ("new", "gone") if scored[key])
+    return f"of {scored['people']} {'person' if scored['people'] == 1 else 'people'}: {changes}"
 
 
 def people_sentence(fields: dict[str, Any]) -> str:

@@ -40,9 +40,7 @@ def belonging(arm: Arm, clusters: Mapping[str, int], most: int = 60) -> dict[str
         clusters: mark of each cluster that there is in the end; those before them get the next ones.
         most: people with a row; of more only those who went from one cluster to another, the first by name.
     """
-    rounds = {
-        int(e["round"]): e for e in arm.events if e.get("event") == "round_done"
-    }  # the last one of a round counts
+    rounds = arm.rounds_by_number
     columns, labels = [], None
     for number, event in sorted(rounds.items()):
         now = event.get("clusters") or {}
