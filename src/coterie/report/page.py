@@ -96,7 +96,7 @@ def unseen(arm: Arm) -> bool:
 
 def sentence(arm: Arm) -> str:
     """What ran, in words."""
-    form, n, model = arm.table("form"), len(arm.clients), "language" if arm.written else "picture"
+    form, n, model = arm.table("form"), arm.count, "language" if arm.written else "picture"
     if arm.alone:
         what = "One folder of pictures became an adapter" if n == 1 else f"{count(n).capitalize()} folders of pictures"
         return what + (" of one frozen picture model." if n == 1 else " became adapters of one frozen picture model.")
@@ -131,7 +131,7 @@ def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
     if control is not None and control.results.get("seconds") is not None:
         spent.append(f"{duration(control.results['seconds'])} for the control")
     return {
-        "folders" if arm.alone else "people": str(len(arm.clients)),
+        "folders" if arm.alone else "people": str(arm.count or "–"),
         f"{arm.noun}s each": each(arm) or "–",
         "rounds": f"{arm.rounds_done} of {rounds}" if not arm.finished else str(rounds),
         "steps a round": str(fit.get("steps", "–")),
@@ -162,7 +162,7 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
     taught = f"{plural(pictures, arm.noun)} to learn from" if pictures else ""
     if pictures and len(arm.clients) > 1:
         taught += f", {each(arm)} each"
-    keys = [{"label": "adapters" if arm.alone else "people", "value": str(len(arm.clients)), "note": taught}]
+    keys = [{"label": "adapters" if arm.alone else "people", "value": str(arm.count or "–"), "note": taught}]
     names = sorted(arm.clusters.values())
     if names:
         sizes = [str(names.count(name)) for name in dict.fromkeys(names)]

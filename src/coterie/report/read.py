@@ -113,6 +113,12 @@ class Arm:
             return None
 
     @property
+    def count(self) -> int:
+        """How many clients there are; of a run that has not written down their names, as its journal says."""
+        told = [int(e["clients"]) for e in self.events if e.get("event") == "people" and e.get("clients")]
+        return len(self.clients) or max([0, *told])
+
+    @property
     def sends_adapters(self) -> bool:
         """Whether what people hand over in training is adapters."""
         form = self.form_settings

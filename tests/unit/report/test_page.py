@@ -74,6 +74,19 @@ def test_the_key_numbers_are_those_of_the_folder(run):
     assert "the full model would be 2.0 MB" in keys
 
 
+def test_a_run_that_has_not_written_names_down_says_how_many_there_are(tmp_path, write_run):
+    path = write_run(tmp_path / "run", "sequential", finished=False)
+    shutil.rmtree(path / "sites")
+    people = {"event": "people", "clients": 4, "what": "pictures", "who": "people", "train": 48, "held_out": 9,
+              "unscored": [], "skipped": [], "hints": []}  # fmt: skip
+    (path / "server" / "journal.jsonl").write_text(json.dumps(people) + "\n")
+    page = " ".join(page_of(path).split())
+    assert "Four people taught one frozen picture model together" in page
+    assert "all four people ran on one machine" in page
+    assert "Their names are not written down yet" in page
+    assert "Nobody has enrolled" not in page
+
+
 def test_the_title_tells_runs_of_one_recipe_apart(tmp_path, write_run):
     for folder, title in (("studio-2", "studio-2 (fixture)"), ("fixture", "fixture")):
         page = page_of(write_run(tmp_path / folder))
@@ -95,7 +108,7 @@ def test_the_script_runs_under_a_locale_that_intl_refuses(run, tmp_path, languag
         globalThis.window = globalThis;
         globalThis.devicePixelRatio = 1;
         globalThis.matchMedia = () => ({{ addEventListener() {{}} }});
-        globalThis.addEventListener = () => {{}};
+        globalThis.addEventListener = globalThis.dispatchEvent = () => {{}};
         globalThis.document = {{
             getElementById: (id) => (id === "curve-data" ? {{ textContent: '{{"lines":[]}}' }} : null),
             querySelector: () => null, documentElement: {{}},
