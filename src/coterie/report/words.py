@@ -48,11 +48,12 @@ def number(value: float | None, digits: int = 3) -> str:
 def difference(value: float) -> str:
     """A signed difference of any size in about two digits.
 
-    >>> difference(0.01234), difference(-0.00002)
-    ('+0.012', '−0.00002')
+    >>> difference(0.01234), difference(-0.00002), difference(20.0)
+    ('+0.012', '−0.00002', '+20')
     """
     digits = max(0, 1 - math.floor(math.log10(abs(value)))) if abs(value) >= 1e-5 else 5
-    return f"{value:+.{digits}f}".rstrip("0").rstrip(".").replace("-", "−")
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text.rstrip("0").rstrip(".") if digits else text
 
 
 def round3(value: float | None) -> str:
