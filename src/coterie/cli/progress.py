@@ -158,6 +158,8 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "round_void":
         return f"{control}nothing changes: {fields['reason']}"
     if event == "round_done":
+        from coterie.report.lives import happened, others  # a run has loaded all that it needs, other commands have not
+
         loss = "" if fields["loss"] is None else f"  held-out loss {fields['loss']:.4f}"
         loss += f" ({others(fields['scored'])})" if "scored" in fields else ""
         what = round_name(fields["round"])
@@ -168,8 +170,6 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
         moved += f"  across {size(fields['across_bytes'])}" if "across_bytes" in fields else ""
         absent = "".join(f"  {n} {MISSING[kind]}" for kind, n in fields.get("failed", {}).items() if kind in MISSING)
-        from coterie.report.lives import happened  # a run has loaded all that it needs, other commands have not
-
         lived = f"  {said}" if (said := happened(fields)) else ""
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{absent}{lived}"
     if event == "finishing":
@@ -184,16 +184,6 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "next":
         return f"to use an adapter elsewhere: {fields['command']}"
     return ""
-
-
-def others(scored: dict[str, int]) -> str:
-    """That a loss is a mean over other people than the last one that was told.
-
-    >>> others({"people": 5, "new": 2, "gone": 1})
-    'of 5 people: 2 new, 1 gone'
-    """
-    changes = ", ".join(f"{scored[key]} {key}" for key in ("new", "gone") if scored[key])
-    return f"of {scored['people']} {'person' if scored['people'] == 1 else 'people'}: {changes}"
 
 
 def people_sentence(fields: dict[str, Any]) -> str:

@@ -42,7 +42,9 @@ class Keeping(Protocol):
 class Form(Protocol):
     """A shape of collaboration: both halves of it, all of them coroutines.
 
-    Client halves are methods whose names begin with ``client_``.
+    Client halves are methods whose names begin with ``client_``. A form may also have what reports say of it: a method
+    ``leaves(example)`` that gives, by a purpose of the meter or ``across``, the ``core.leaves.Leaves`` that are other
+    than an adapter trained in every round and an encoded wish; and ``group``, what a group of clients is called.
     """
 
     @property

@@ -32,6 +32,16 @@ def happened(event: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
+def others(scored: Mapping[str, int]) -> str:
+    """That a loss is a mean over other people than the last one that was told.
+
+    >>> others({"people": 5, "new": 2, "gone": 1})
+    'of 5 people: 2 new, 1 gone'
+    """
+    changes = ", ".join(f"{scored[key]} {key}" for key in ("new", "gone") if scored[key])
+    return f"of {scored['people']} {'person' if scored['people'] == 1 else 'people'}: {changes}"
+
+
 def belonging(arm: Arm, clusters: Mapping[str, int], most: int = 60) -> dict[str, Any] | None:
     """A column for the start and for each round in which something changed, a row for each person; None if nothing did.
 

@@ -19,7 +19,7 @@ from coterie.report.committed import committed_study, read_study
 from coterie.report.crowd import Crowd, crowd, only
 from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
 from coterie.report.forgetting import forgetting
-from coterie.report.lives import belonging
+from coterie.report.lives import belonging, others
 from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
 from coterie.report.read import Arm, read_run
 from coterie.report.sprites import Atlas
@@ -82,9 +82,10 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
     }  # fmt: skip
 
 
-def losses(arm: Arm) -> list[tuple[int, float]]:
-    """The journal's mean held-out loss after each round that was scored."""
-    return [(n, float(e["loss"])) for n, e in sorted(arm.rounds_by_number.items()) if e.get("loss") is not None]
+def losses(arm: Arm) -> list[tuple[int, float, str]]:
+    """The journal's mean held-out loss after each round that was scored, and whether it is one of other people."""
+    scored = [(n, e) for n, e in sorted(arm.rounds_by_number.items()) if e.get("loss") is not None]
+    return [(n, float(e["loss"]), others(e["scored"]) if e.get("scored") else "") for n, e in scored]
 
 
 def unseen(arm: Arm) -> bool:

@@ -132,12 +132,12 @@ class Arm:
     @property
     def groups_found(self) -> bool:
         """Whether groups were found, and not written down in the recipe."""
-        return self.table("form").get("grouping", {}).get("name") != "given"
+        return str(self.table("form").get("grouping", {}).get("name")) != "given"
 
     @property
     def personal(self) -> bool:
         """Whether people keep an adapter that is theirs alone."""
-        return self.form == "local" or self.table("form").get("keeping", {}).get("name", "none") != "none"
+        return self.form == "local" or str(self.table("form").get("keeping", {}).get("name", "none")) != "none"
 
     @property
     def alone(self) -> bool:

@@ -142,6 +142,7 @@ def test_an_unfinished_run_promises_nothing_that_is_not_there(tmp_path, write_ru
     path = write_run(tmp_path / "run", finished=False)
     journal, begun = path / "server" / "journal.jsonl", {"event": "round_done", "numbers": {}, "clusters": {}}
     rows = [{**begun, "round": n, "loss": loss} for n, loss in ((0, 0.5123), (1, 0.4567))]
+    rows[1]["scored"] = {"people": 4, "new": 1, "gone": 0}
     journal.write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = path / "server" / "recipe.toml"
     recipe.write_text(recipe.read_text() + '\n[control]\nform = "fedavg"\n')
@@ -151,7 +152,7 @@ def test_an_unfinished_run_promises_nothing_that_is_not_there(tmp_path, write_ru
     assert "Pictures before and after are drawn when the run is finished" in body
     assert "will also keep a personal one" in body
     assert "0.5123" in body
-    assert "0.4567" in body
+    assert "0.4567 (of 4 people: 1 new)" in body
     assert "It has not begun yet" in body
     for words in (
         "The same prompts for everybody",
