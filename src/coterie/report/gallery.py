@@ -78,7 +78,7 @@ def lineup(cards: list[dict[str, Any]]) -> dict[str, Any] | None:
         if tiles.get("after") is not None
     ]
     if len(after) > 1 and len({(tile, caption) for *_, tile, caption in after}) == 1:  # one adapter for all
-        after = [("everybody", *after[0][1:])]
+        after = [("all", *after[0][1:])]
     same = len({caption for *_, caption in after}) == 1
     prompt, before = (after[0][3], first[0][1].get("before")) if same else ("", None)
     return {"prompt": prompt, "before": before, "after": after} if after else None

@@ -180,4 +180,4 @@ def test_one_adapter_of_all_is_shown_once_at_the_top(tmp_path, write_run):
     lineup = re.search(r'<section class="lineup".*?</section>', text_of(path), re.S)[0]
     assert "what each person was served" in lineup
     assert lineup.count("<figcaption>") == 2
-    assert "everybody</figcaption>" in lineup
+    assert "\nall</figcaption>" in lineup

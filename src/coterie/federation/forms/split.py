@@ -121,7 +121,7 @@ class SplitModel:
         layers = f"in every step, what the first layers make of some {example}s, which can be turned back in large part"
         if self.shape == "v":
             layers += "; and every word of them but the first, which the server is told so that it can find the loss"
-        captions = "encoded, in every step, for layers of the server that read them; it can be turned back into words"
+        captions = "encoded, in every step, for layers of the server that read them; this can be turned back into words"
         reveals = (
             f"What the first layers make of a training {example}, in every step. Their weights are known but for a "
             "small adapter, so that somebody who tries can turn much of it back. "
