@@ -1,6 +1,7 @@
 """Commands on runs of texts, models that do not fit, and the page that shows what was written."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -96,6 +97,8 @@ def test_the_page_shows_texts_and_perplexities(run):
     page = make_report(run).read_text()
     written = json.loads((run / "sites" / "ada" / "texts" / "final.json").read_text())
     assert 'class="given">the old</span>' in page
+    assert "given is grey and underlined" in page  # a model may go on within the last word of what it was given
+    assert re.search(r"\.given\{[^}]*text-decoration:underline", page)
     assert "perplexity by word" in page
     assert "bits by character" in page
     assert "frozen language model" in page

@@ -1,5 +1,7 @@
 """People who come, go and change their wish in whole runs: typed wrongly, with workers, and killed anywhere."""
 
+import json
+
 import pytest
 from safetensors.torch import load_file
 from tests.recipes.commands import chance, killed
@@ -138,6 +140,10 @@ def test_show_has_who_came_and_who_left(whole):
     assert [s["round"] for s in results["history"] if (s["client"], s["test"]) == ("ada", "own")] == [2, 2]
     wish = {s["client"]: s for s in results["history"]}
     assert wish["cleo"]["round"] == 4
+    done = [json.loads(line) for line in (path / "server" / "journal.jsonl").read_text().splitlines()]
+    assert {e["round"]: e["scored"] for e in done if "scored" in e} == {
+        2: {"people": 12, "new": 2, "gone": 0}, 4: {"people": 10, "new": 0, "gone": 2},
+    }  # fmt: skip
 
 
 def test_workers_give_the_same_bits_of_a_run_with_changes(whole, tmp_path):

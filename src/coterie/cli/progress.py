@@ -184,7 +184,10 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
     if event == "round_void":
         return f"{control}nothing changes: {fields['reason']}"
     if event == "round_done":
+        from coterie.report.lives import happened, others  # a run has loaded all that it needs, other commands have not
+
         loss = "" if fields["loss"] is None else f"  held-out loss {fields['loss']:.4f}"
+        loss += f" ({others(fields['scored'])})" if "scored" in fields else ""
         what = round_name(fields["round"])
         groups = len(set(fields["clusters"].values()))
         found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
@@ -193,8 +196,6 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
         moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
         moved += f"  across {size(fields['across_bytes'])}" if "across_bytes" in fields else ""
         absent = "".join(f"  {n} {MISSING[kind]}" for kind, n in fields.get("failed", {}).items() if kind in MISSING)
-        from coterie.report.lives import happened  # a run has loaded all that it needs, other commands have not
-
         lived = f"  {said}" if (said := happened(fields)) else ""
         return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{absent}{lived}"
     if event == "finishing":

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from coterie.cli.progress import size
+from coterie.cli.shown import facts_in_words, meaning, people_in_words
 from coterie.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -32,14 +33,15 @@ def print_details(details: Mapping[str, Any], format: str) -> None:
     if _is_json(format):
         print(json.dumps(details, indent=1))
         return
-    facts = {key: value for key, value in details["facts"].items() if value not in (None, [])}
+    facts = facts_in_words(details["facts"])
     width = max(map(len, facts))
-    for key, value in facts.items():
-        print(f"{key:<{width}}  {_text(value)}")
+    for label, text in facts.items():
+        print(f"{label:<{width}}  {text}")
     if details["people"]:
         print()
-        columns = [key for key in details["people"][0] if any(row[key] is not None for row in details["people"])]
-        print_rows([{key: row[key] for key in columns} for row in details["people"]], "table", "")
+        print_rows(people_in_words(details["people"]), "table", "")
+        if said := meaning(details["people"]):
+            print(f"\n{said}")
     brought = [row["person"] for row in details["people"] if row["keeps"] == "imported"]
     if brought:
         print(f"\nimported after the run and not measured: {', '.join(brought)}; their numbers are of what was trained")

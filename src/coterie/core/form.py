@@ -46,6 +46,10 @@ class Form(Protocol):
     ``require_people(here, seed, first)``, which raises ``UserError`` for clients with whom it could not go on;
     ``first`` is before round 1. It is asked before a run, of every round in which somebody comes or goes, and it asks
     itself when it enrols.
+
+    A form may also have what reports say of it: a method
+    ``leaves(example)`` that gives, by a purpose of the meter or ``across``, the ``core.leaves.Leaves`` that are other
+    than an adapter trained in every round and an encoded wish; and ``group``, what a group of clients is called.
     """
 
     @property

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from coterie.core.leaves import Leaves, adapter_reveals
 from coterie.report.read import Arm
+from coterie.wire.handed import HandedOver, handed_over
 from coterie.wire.meter import BACKHAUL, Passage
 
 BYTES_A_NUMBER = {"raw": 4, "cast": 2}
 
-ADAPTER = (
-    "How the pictures look that it was trained on. Trained weights can give away parts of training pictures, sometimes "
-    "whole ones, to somebody who tries; how many pictures there were is sent along."
-)
-NUMBERS = "How well the person's own adapter fits their pictures; no adapter is sent in this form."
 WISH = "What the wish says: numbers like these can be turned back into words by somebody who tries."
-BURIED = (
-    "As much of every training picture as its noise leaves, which is in the journal as buried/snr; and with encoded "
-    "captions, what these say."
-)
-ACTIVATIONS = (
-    "What the first layers make of a training picture or text, in every step. Their weights are known but for a small "
-    "adapter, so that somebody who tries can turn much of it back; encoded captions among it say what these say. "
-    "The trained part of the adapter goes along at the end of a round."
-)
-SCORES = "How well an adapter fits this person's held-out pictures, and how many of the drawn ones look like copies."
+UNKNOWN = "Nobody can say here: the form, or a setting of it, is not known to this installation."
 RECEIPT = "Only whether two people keep the very same adapter: it is a checksum."
 
 
@@ -40,44 +29,72 @@ class Crossing:
     reveals: str
 
 
+def leaving(arm: Arm) -> dict[str, Leaves]:
+    """What each kind of message from a device holds, in the order in which it happens, as the form says it."""
+    reveals = adapter_reveals(arm.noun)
+    scores = (
+        f"How well an adapter fits this person's held-out {arm.noun}s, and how many of the {arm.made} ones look like "
+        "copies."
+    )
+    usual = {
+        "enrol": Leaves("the encoded wish", "once, before training", WISH),
+        "across": Leaves("the trained adapter, to another's device", "every round", f"To that other person: {reveals}"),
+        "train": Leaves("the trained adapter", "every round", reveals),
+        "evaluate": Leaves(
+            f"scores on held-out {arm.noun}s, counts of copies", "before training, after rounds, at the end", scores
+        ),
+        "keep": Leaves("a receipt for what was kept", "once, at the end", RECEIPT),
+    }
+    return {**usual, **_of_form(arm)}
+
+
+def _of_form(arm: Arm) -> Mapping[str, Leaves]:
+    """What the form says is other than usual."""
+    form = arm.form_settings
+    if form is None:
+        return dict.fromkeys(("enrol", "across", "train"), Leaves("what this form hands over", "in training", UNKNOWN))
+    return form.leaves(arm.noun) if hasattr(form, "leaves") else {}
+
+
 def sent_by_people(arm: Arm) -> list[Crossing]:
     """What left devices, in the order in which it happens; bytes as counted on the wire, envelopes included."""
-    alone = arm.form == "local"
-    what, reveals = ("noised pictures", BURIED) if arm.form == "split_steps" else ("the encoded wish", WISH)
-    kinds = {
-        "enrol": (what, "once, before training", reveals),
-        "across": ("the trained adapter, to another's device", "every round", f"To that other person: {ADAPTER}"),
-        "train": ("training figures" if alone else "the trained adapter", "every round", NUMBERS if alone else ADAPTER),
-        "evaluate": (
-            f"scores on held-out {arm.noun}s, counts of copies", "before training, after rounds, at the end", SCORES
-        ),
-        "keep": ("a receipt for what was kept", "once, at the end", RECEIPT),
-    }  # fmt: skip
-    if arm.form == "split":
-        kinds["train"] = ("activations and gradients", "several times in every step", ACTIVATIONS)
-    if arm.written:
-        kinds = {purpose: (what, when, _of_texts(reveals)) for purpose, (what, when, reveals) in kinds.items()}
     found = []
-    for kind, (what, when, reveals) in kinds.items():
+    for kind, told in leaving(arm).items():
         purpose, way = ("train", "across") if kind == "across" else (kind, "up")
         passages = [p for p in arm.meter.num_bytes if (p.purpose, p.direction) == (purpose, way) and _a_persons(p)]
         if passages:
             n = len({p.client for p in passages})
             messages = sum(arm.meter.num_messages[p] for p in passages)
             total = sum(arm.meter.num_bytes[p] for p in passages)
-            found.append(Crossing(what, when, messages / n, total / messages, total / n, reveals))
+            each = messages / n, total / messages, total / n
+            found.append(Crossing(told.what, told.when, *each, told.reveals))
     return found
+
+
+def never_sent(arm: Arm) -> list[str]:
+    """What stayed on devices in every shape; nothing where the form is not known."""
+    if arm.form_settings is None:
+        return []
+    others = {kind for told in _of_form(arm).values() for kind in told.instead_of}
+    stayed = [f"held-out {arm.noun}s" if "examples" in others else f"training {arm.noun}s and held-out {arm.noun}s"]
+    if not arm.written:
+        stayed.append("captions of held-out pictures" if "captions" in others else "their captions")
+    stayed.append("the words of wishes")
+    if arm.personal:
+        stayed.append(f"personal adapters, and {arm.noun}s {arm.made} with them")
+    return stayed
+
+
+def sent_instead(arm: Arm) -> list[tuple[str, str]]:
+    """What did not leave devices as it is, and what was handed over in its place."""
+    names = {"examples": f"training {arm.noun}s", **({} if arm.written else {"captions": "their captions"})}
+    told = {kind: how for told in _of_form(arm).values() for kind, how in told.instead_of.items()}
+    return [(name, told[kind]) for kind, name in names.items() if kind in told]
 
 
 def _a_persons(passage: Passage) -> bool:
     """Whether a device sent it, in an attempt that counted."""
     return passage.link != BACKHAUL and not passage.wasted
-
-
-def _of_texts(reveals: str) -> str:
-    """The same of texts."""
-    changed = reveals.replace("How the pictures look that", "How the texts sound that").replace("pictures", "passages")
-    return changed.replace("the drawn ones", "the written ones")
 
 
 def other_wishes(arm: Arm) -> str | None:
@@ -94,34 +111,35 @@ def other_wishes(arm: Arm) -> str | None:
 
 @dataclass(frozen=True)
 class Weight:
-    """Bytes of one adapter on its way up against those of the whole model, at the same bytes a number.
+    """What one person hands over in a round, and one such message against the whole model, at the same bytes a number.
 
-    ``full_bytes`` is computed and leaves out any envelope; None if the run does not say how large the model is.
+    ``full_bytes`` is computed and leaves out any envelope; None if the run does not say how large the model is, or if
+    what was handed over is no adapter.
     """
 
-    up_bytes: float
+    handed: HandedOver
     full_bytes: float | None
     parameters: int | None
     each: int | None
 
     @property
+    def message_bytes(self) -> float:
+        return self.handed.num_bytes / self.handed.messages
+
+    @property
     def share(self) -> float | None:
-        return self.up_bytes / self.full_bytes if self.full_bytes else None
+        return self.message_bytes / self.full_bytes if self.full_bytes else None
 
 
 def weight_of(arm: Arm) -> Weight | None:
-    """The mean trained message of a person and round; None if nobody sent one, or what was sent is no adapter."""
-    if arm.form == "split":
-        return None
-    ups = [p for p in arm.meter.num_bytes if (p.purpose, p.direction) == ("train", "up") and _a_persons(p)]
-    messages = sum(arm.meter.num_messages[p] for p in ups)
-    if not messages:
+    """Of a mean person and round; None if nobody handed over anything for training."""
+    handed = handed_over(arm.meter)
+    if handed is None:
         return None
     parameters = arm.results.get("backbone_parameters")
     each = BYTES_A_NUMBER.get(str(arm.table("codec").get("name", "")))
-    full = float(parameters * each) if parameters and each else None
-    up = sum(arm.meter.num_bytes[p] for p in ups) / messages
-    return Weight(up, full, int(parameters) if parameters else None, each)
+    full = float(parameters * each) if parameters and each and arm.sends_adapters else None
+    return Weight(handed, full, int(parameters) if parameters else None, each)
 
 
 def traffic(arm: Arm) -> list[dict[str, object]]:

@@ -34,11 +34,12 @@ def people(
         before = atlas.add_all(arm.site_pictures(name, "before")) or base
         rows = [("before", "before", "the model as it was", before)]
         after = atlas.add_all(arm.kept_pictures(name))
-        rows.append(("after", "after", "with its adapter" if arm.alone else f"what {name} keeps", after))
+        keeps = f"what {name} keeps" if arm.personal else f"what {name} was served"
+        rows.append(("after", "after", "with its adapter" if arm.alone else keeps, after))
         if control is not None:
             other = atlas.add_all(control.arm.kept_pictures(name))
             rows.append(("control", "control", form_name(control.arm.form).lower(), other))
-        rows = [row for row in rows if row[3]]
+        rows = [row for row in rows if row[3]] if after else []  # else there is nothing to compare
         columns = max((len(row[3]) for row in rows), default=0)
         known = arm.captions(name)
         captions = [*known, *(f"picture {i + 1}" for i in range(len(known), columns))][:columns]
@@ -76,6 +77,8 @@ def lineup(cards: list[dict[str, Any]]) -> dict[str, Any] | None:
         for card, tiles in first
         if tiles.get("after") is not None
     ]
+    if len(after) > 1 and len({(tile, caption) for *_, tile, caption in after}) == 1:  # one adapter for all
+        after = [("all", *after[0][1:])]
     same = len({caption for *_, caption in after}) == 1
     prompt, before = (after[0][3], first[0][1].get("before")) if same else ("", None)
     return {"prompt": prompt, "before": before, "after": after} if after else None

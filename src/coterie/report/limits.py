@@ -32,11 +32,14 @@ def not_run(arm: Arm, control: Arm | None, study: bool) -> list[tuple[str, str]]
         ("People's own judgement", f"Nobody was asked whether they like the {arm.noun}s. Loss is not taste."),
     ]
     if control is None and not arm.alone:
-        items.append(("A control", "There is no second run to compare with."))
+        begun = "It has not begun yet." if arm.recipe.get("control") and not arm.finished else ""
+        items.append(("A control", begun or "There is no second run to compare with."))
     if not study and not arm.alone:
         items.append(("A full study", "All arms over several seeds are a study of their own, not part of this run."))
     if not arm.copies:
-        items.append(("A search for copies", "It was turned off, or there was nothing to compare with."))
+        comes = "It comes at the end, if the recipe asks for it."
+        turned_off = "It was turned off, or there was nothing to compare with."
+        items.append(("A search for copies", turned_off if arm.finished else comes))
     return items
 
 

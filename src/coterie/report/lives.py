@@ -32,6 +32,16 @@ def happened(event: Mapping[str, Any]) -> str:
     return "; ".join(said)
 
 
+def others(scored: Mapping[str, int]) -> str:
+    """That a loss is a mean over other people than the last one that was told.
+
+    >>> others({"people": 5, "new": 2, "gone": 1})
+    'of 5 people: 2 new, 1 gone'
+    """
+    changes = ", ".join(f"{scored[key]} {key}" for key in ("new", "gone") if scored[key])
+    return f"of {scored['people']} {'person' if scored['people'] == 1 else 'people'}: {changes}"
+
+
 def belonging(arm: Arm, clusters: Mapping[str, int], most: int = 60) -> dict[str, Any] | None:
     """A column for the start and for each round in which something changed, a row for each person; None if nothing did.
 
@@ -40,9 +50,7 @@ def belonging(arm: Arm, clusters: Mapping[str, int], most: int = 60) -> dict[str
         clusters: mark of each cluster that there is in the end; those before them get the next ones.
         most: people with a row; of more only those who went from one cluster to another, the first by name.
     """
-    rounds = {
-        int(e["round"]): e for e in arm.events if e.get("event") == "round_done"
-    }  # the last one of a round counts
+    rounds = arm.rounds_by_number
     columns, labels = [], None
     for number, event in sorted(rounds.items()):
         now = event.get("clusters") or {}

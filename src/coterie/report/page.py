@@ -18,7 +18,8 @@ from coterie.report.air import on_air
 from coterie.report.committed import committed_study, read_study
 from coterie.report.crowd import Crowd, crowd, only
 from coterie.report.figures import HEIGHT, SHAPES, WIDTH, wish_map
-from coterie.report.lives import belonging
+from coterie.report.forgetting import forgetting
+from coterie.report.lives import belonging, others
 from coterie.report.measures import TESTS, Measures, agreement, at_least, curves, spread
 from coterie.report.read import Arm, read_run
 from coterie.report.sprites import Atlas
@@ -58,9 +59,10 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
     atlas, some, shown = Atlas(), crowd(own, clusters), written if arm.written else gallery
     cards = shown.people(own, other, clusters, atlas, some.names if some else None)
     return {
-        "name": arm.name, "finished": arm.finished, "arm": arm, "control": control, "control_name": control_name,
+        "name": arm.name, "folder": arm.path.resolve().name, "finished": arm.finished, "arm": arm, "control": control,
+        "control_name": control_name, "keeps": "keeps" if arm.personal else "was served",
         "sentence": sentence(arm), "people": cards, "lineup": shown.lineup(cards), "shapes": SHAPES,
-        "written": arm.written, "noun": arm.noun, "made": "written" if arm.written else "drawn",
+        "written": arm.written, "noun": arm.noun, "made": arm.made, "group": arm.group,
         "perplexity": written.table(own, other, some) if arm.written else None,
         "clusters": [(k, i, sorted(c for c in arm.clusters if arm.clusters[c] == k)) for k, i in clusters.items()],
         "facts": facts(arm, control), "keys": key_numbers(own, other), "any_personal": own.any_personal,
@@ -69,13 +71,21 @@ def context(arm: Arm, control: Arm | None, study: dict[str, Any] | None = None) 
         "ends": {t: ends(own, other, t) for t in TESTS},
         "unseen": unseen(arm), "alone": arm.alone, "own_prompts": bool(arm.table("pictures").get("own_prompts")),
         "progress": shown.progress(arm, clusters, atlas), "lives": belonging(arm, clusters),
+        "losses": losses(arm), "forgetting": forgetting(arm), "trains": crossings.leaving(arm)["train"].what,
         "sent": crossings.sent_by_people(arm), "weight": crossings.weight_of(arm), "traffic": crossings.traffic(arm),
+        "stayed": crossings.never_sent(arm), "instead": crossings.sent_instead(arm),
         "links": crossings.links(arm), "wordings": crossings.other_wishes(arm),
         "table": only(table(own, other, clusters), some), "levels": only(levels(own, clusters), some),
         "scored": scored(own, other), "copies": copies(arm), "study": study, "air": on_air(arm.path / "server"),
         "not_run": limits.not_run(arm, control, study is not None),
         "wrong": limits.went_wrong(arm, control), "again": limits.again(arm), "atlas": atlas,
     }  # fmt: skip
+
+
+def losses(arm: Arm) -> list[tuple[int, float, str]]:
+    """The journal's mean held-out loss after each round that was scored, and whether it is one of other people."""
+    scored = [(n, e) for n, e in sorted(arm.rounds_by_number.items()) if e.get("loss") is not None]
+    return [(n, float(e["loss"]), others(e["scored"]) if e.get("scored") else "") for n, e in scored]
 
 
 def unseen(arm: Arm) -> bool:
@@ -87,7 +97,7 @@ def unseen(arm: Arm) -> bool:
 
 def sentence(arm: Arm) -> str:
     """What ran, in words."""
-    form, n, model = arm.table("form"), len(arm.clients), "language" if arm.written else "picture"
+    form, n, model = arm.table("form"), arm.count, "language" if arm.written else "picture"
     if arm.alone:
         what = "One folder of pictures became an adapter" if n == 1 else f"{count(n).capitalize()} folders of pictures"
         return what + (" of one frozen picture model." if n == 1 else " became adapters of one frozen picture model.")
@@ -100,9 +110,10 @@ def sentence(arm: Arm) -> str:
         "ifca": f"taught one frozen {model} model together. Each round everybody trained the one of several shared "
         f"adapters that suited its own {arm.noun}s best",
         "local": f"each taught one frozen {model} model alone, and shared no adapter",
-    }.get(arm.form, f"trained one frozen {model} model in the form “{arm.form}”")
+    }.get(arm.form, f"taught one frozen {model} model together: {form_name(arm.form).lower()}")
     personal = str(form.get("keeping", {}).get("name", "none")) != "none"
-    return f"{who} {how}{'; everybody also keeps a personal one, which is never sent' if personal else ''}."
+    keeps = "also keeps a personal one" if arm.finished else "will also keep a personal one"
+    return f"{who} {how}{f'; everybody {keeps}, which is never sent' if personal else ''}."
 
 
 def each(arm: Arm) -> str:
@@ -116,14 +127,14 @@ def facts(arm: Arm, control: Arm | None) -> dict[str, str]:
     fit = arm.table("form").get("fit", {})
     form = arm.form + (f"; control: {control.form}" if control else "")
     used = memory_used(arm)
-    seconds = arm.results.get("seconds")
+    seconds, rounds = arm.results.get("seconds"), arm.recipe.get("rounds", "–")
     spent = [duration(seconds)] if seconds is not None else []
     if control is not None and control.results.get("seconds") is not None:
         spent.append(f"{duration(control.results['seconds'])} for the control")
     return {
-        "folders" if arm.alone else "people": str(len(arm.clients)),
+        "folders" if arm.alone else "people": str(arm.count or "–"),
         f"{arm.noun}s each": each(arm) or "–",
-        "rounds": str(arm.recipe.get("rounds", "–")),
+        "rounds": f"{arm.rounds_done} of {rounds}" if not arm.finished else str(rounds),
         "steps a round": str(fit.get("steps", "–")),
         "form": form,
         "time": ", ".join(spent) or "not finished",
@@ -152,13 +163,14 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
     taught = f"{plural(pictures, arm.noun)} to learn from" if pictures else ""
     if pictures and len(arm.clients) > 1:
         taught += f", {each(arm)} each"
-    keys = [{"label": "adapters" if arm.alone else "people", "value": str(len(arm.clients)), "note": taught}]
+    keys = [{"label": "adapters" if arm.alone else "people", "value": str(arm.count or "–"), "note": taught}]
     names = sorted(arm.clusters.values())
     if names:
         sizes = [str(names.count(name)) for name in dict.fromkeys(names)]
         alone = f", {count(sizes.count('1'))} of them alone" if "1" in sizes and len(sizes) > 1 else ""
         note = f"of {listed(sizes)} people{alone}" + (f"; {plural(len(truths), 'true style')}" if truths else "")
-        keys.append({"label": "clusters found", "value": str(len(set(names))), "note": note})
+        label = f"{arm.group}s found" if arm.groups_found else f"{arm.group}s"
+        keys.append({"label": label, "value": str(len(set(names))), "note": note})
     if mine:
         note = f"worst {'adapter' if arm.alone else 'person'} {percent(mine['worst'])}"
         theirs = spread(control.everybody("own")) if control else None
@@ -170,11 +182,20 @@ def key_numbers(own: Measures, control: Measures | None) -> list[dict[str, str]]
         keys += written.key(own)
     weight = crossings.weight_of(arm)
     if weight and not arm.alone:
-        full = f"the full model would be {size(weight.full_bytes)}" if weight.full_bytes else "measured on the wire"
-        if arm.form == "local":
-            full = "training figures; no adapter is sent"
-        keys.append({"label": "sent up by a person each round", "value": size(weight.up_bytes), "note": full})
+        keys.append({
+            "label": "handed over by a person in a round, on average", "value": size(weight.handed.num_bytes),
+            "note": handed_note(arm, weight),
+        })  # fmt: skip
     return keys
+
+
+def handed_note(arm: Arm, weight: crossings.Weight) -> str:
+    """To whom, in how many messages, and how large the full model would be."""
+    what = f"{crossings.leaving(arm)['train'].what}; " if not arm.sends_adapters else ""
+    several = weight.handed.messages > 1
+    many = f", in {weight.handed.messages:.3g} messages" if several else ""
+    full = f"; the full model would be {size(weight.full_bytes)}{' each time' * several}" if weight.full_bytes else ""
+    return f"{what}to {weight.handed.to}{many}, measured on the wire{full}"
 
 
 def near(arm: Arm, clusters: Mapping[str, int], some: Crowd | None) -> dict[str, Any] | None:
@@ -258,7 +279,7 @@ def render(values: Mapping[str, Any]) -> str:
     assets = files("coterie.report") / "assets"
     style = "\n".join((assets / name).read_text("utf-8") for name in ("uPlot.min.css", "report.css"))
     style += values["atlas"].style()
-    script = "\n".join((assets / name).read_text("utf-8") for name in ("uPlot.iife.min.js", "report.js"))
+    script = "\n".join((assets / name).read_text("utf-8") for name in ("locale.js", "uPlot.iife.min.js", "report.js"))
     environment = Environment(
         loader=PackageLoader("coterie.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

@@ -8,6 +8,7 @@ import struct
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,43 @@ class Arm:
     def form(self) -> str:
         return str(self.table("form").get("name", "?"))
 
+    @cached_property
+    def form_settings(self) -> Any:
+        """The form itself, out of the recipe; None if there is no such form here, or one that has other settings."""
+        from coterie.federation.shelves import FORMS  # torch comes with it
+
+        try:
+            return FORMS.build(self.table("form"), "form")
+        except UserError:
+            return None
+
+    @property
+    def count(self) -> int:
+        """How many clients there are; of a run that has not written down their names, as its journal says."""
+        told = [int(e["clients"]) for e in self.events if e.get("event") == "people" and e.get("clients")]
+        return len(self.clients) or max([0, *told])
+
+    @property
+    def sends_adapters(self) -> bool:
+        """Whether what people hand over in training is adapters."""
+        form = self.form_settings
+        return not (getattr(form, "trains_alone", False) or getattr(form, "splits_layers", False))
+
+    @property
+    def group(self) -> str:
+        """What a group of people is called."""
+        return str(getattr(self.form_settings, "group", "cluster"))
+
+    @property
+    def groups_found(self) -> bool:
+        """Whether groups were found, and not written down in the recipe."""
+        return str(self.table("form").get("grouping", {}).get("name")) != "given"
+
+    @property
+    def personal(self) -> bool:
+        """Whether people keep an adapter that is theirs alone."""
+        return self.form == "local" or str(self.table("form").get("keeping", {}).get("name", "none")) != "none"
+
     @property
     def alone(self) -> bool:
         """Whether the clients are one person's folders, as ``coterie train`` has them."""
@@ -108,7 +146,10 @@ class Arm:
 
     @property
     def name(self) -> str:
-        return str(self.recipe.get("name", self.path.name))
+        """The folder's, and the recipe's where that is another one."""
+        folder = self.path.resolve().name
+        recipe = str(self.recipe.get("name", folder))
+        return folder if recipe == folder else f"{folder} ({recipe})"
 
     @property
     def prompts(self) -> list[str]:
@@ -117,6 +158,11 @@ class Arm:
     @property
     def rounds_done(self) -> int:
         return max([0, *(int(e.get("round", 0)) for e in self.events if e.get("event") == "round_done")])
+
+    @cached_property
+    def rounds_by_number(self) -> Mapping[int, Mapping[str, Any]]:
+        """What the journal says of each round that was done, 0 the enrolment; the last time of a round counts."""
+        return {int(e["round"]): e for e in self.events if e.get("event") == "round_done"}
 
     @property
     def wishes(self) -> Mapping[str, Sequence[float]]:
@@ -138,6 +184,11 @@ class Arm:
         """What a client has, one of them."""
         return "passage" if self.written else "picture"
 
+    @property
+    def made(self) -> str:
+        """What a model does to make one."""
+        return "written" if self.written else "drawn"
+
     def server_texts(self, name: str) -> Texts:
         return texts_in(self.path / "server" / "texts" / f"{name}.json")
 
@@ -146,14 +197,16 @@ class Arm:
 
     def kept_texts(self, client: str) -> Texts:
         """The prompts by what a client keeps; by what it was served, from the server, where it wrote nothing itself."""
-        return self.site_texts(client, "final") or self.server_texts(self.clusters.get(client, "global"))
+        served = self.server_texts(self.clusters.get(client, "global")) or self.server_texts("global")
+        return self.site_texts(client, "final") or served
 
     def server_pictures(self, name: str) -> list[Pixels]:
         return pictures_in(self.path / "server" / "pictures" / name)
 
     def kept_pictures(self, client: str) -> list[Pixels]:
         """The prompts by what a client keeps; by what it was served, from the server, where it drew nothing itself."""
-        return self.site_pictures(client, "final") or self.server_pictures(self.clusters.get(client, "global"))
+        served = self.server_pictures(self.clusters.get(client, "global")) or self.server_pictures("global")
+        return self.site_pictures(client, "final") or served
 
     def captions(self, client: str) -> list[str]:
         """What the pictures of a client show: prompts of its own, or those of everybody."""

@@ -8,6 +8,7 @@ COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 FORMS = {
     "clustered": "One adapter a cluster", "fedavg": "One adapter for all", "local": "Everybody alone",
     "ifca": "The adapter that suits best", "sequential": "One adapter from device to device",
+    "rooted": "One root for all, one part a cluster",
     "hierarchical": "One adapter by way of edges", "scaffold": "One adapter, drift corrected",
     "split_steps": "One adapter, noise at the server", "split": "One model in two places",
 }  # fmt: skip
@@ -42,6 +43,17 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}".replace("-", "−")
+
+
+def difference(value: float) -> str:
+    """A signed difference of any size in about two digits.
+
+    >>> difference(0.01234), difference(-0.00002), difference(20.0)
+    ('+0.012', '−0.00002', '+20')
+    """
+    digits = max(0, 1 - math.floor(math.log10(abs(value)))) if abs(value) >= 1e-5 else 5
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text.rstrip("0").rstrip(".") if digits else text
 
 
 def round3(value: float | None) -> str:
@@ -86,7 +98,7 @@ def plural(n: int, one: str, many: str = "") -> str:
 
 def form_name(form: str) -> str:
     """What a form does, in a few words."""
-    return FORMS.get(form, form)
+    return FORMS.get(form, f"The form “{form}”")
 
 
 def listed(items: list[str]) -> str:
@@ -116,6 +128,6 @@ def modelled(seconds: float) -> str:
 
 FILTERS = {
     "percent": percent, "points": points, "number": number, "size": size, "duration": duration, "plural": plural,
-    "listed": listed, "few": few, "modelled": modelled, "round3": round3,
+    "listed": listed, "few": few, "difference": difference, "modelled": modelled, "round3": round3,
 }  # fmt: skip
 """By their names in templates."""

@@ -77,6 +77,8 @@ def lineup(cards: list[dict[str, Any]]) -> dict[str, Any] | None:
     ]
     if not after:
         return None
+    if len(after) > 1 and len({told for *_, told in after}) == 1:  # one adapter for all
+        after = [("all", *after[0][1:])]
     same = len({prompt for _, _, prompt, _ in after}) == 1
     prompt, before = (after[0][2], first[0][1].get("before")) if same else ("", None)
     return {"prompt": prompt, "before": before, "after": after}

@@ -130,7 +130,9 @@ class Loop:
             "round_done", round=number, attempt=attempt, seconds=round(time.monotonic() - began, 2),
             up_bytes=crossed.total(direction="up"), down_bytes=crossed.total(direction="down"),
             **({"across_bytes": across} if (across := crossed.total(direction="across")) else {}),
-            loss=sum(own) / len(own) if own else None, numbers={**noted, **state.numbers},
+            loss=sum(own) / len(own) if own else None,
+            **({"scored": others} if own and (others := other_people(book.scores, number)) else {}),
+            numbers={**noted, **state.numbers},
             clusters=dict(self.form.strata(state)), failed=dict(sorted(failed.items())),
             **(news._asdict() if number and any(news) else {}),
         )  # fmt: skip
@@ -275,6 +277,20 @@ class Loop:
     ) -> RoundCohort:
         here = {c: self.terms.facts[c] for c in sorted({*self.people.present(number), *clients})}  # who leaves too
         return RoundCohort(clients, replace(self.terms, facts=here), number, attempt, dict(accepted), purpose)
+
+
+def other_people(scores: Sequence[Mapping[str, Any]], number: int) -> dict[str, int]:
+    """How many ``people`` a round's loss is the mean of, how many of them are ``new`` since the loss before it and how
+    many are ``gone``; empty if they are the same people, or there is no loss before it.
+    """
+    who: dict[int, set[str]] = {}
+    for score in scores:  # later rounds have some of the bare backbone too, of newcomers
+        if score["test"] == "own" and score["adapter"] == ("served" if score["round"] else "base"):
+            who.setdefault(score["round"], set()).add(score["client"])
+    now, before = who[number], who.get(max((r for r in who if r < number), default=-1))
+    if before is None or before == now:
+        return {}
+    return {"people": len(now), "new": len(now - before), "gone": len(before - now)}
 
 
 def plain_score(got: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.federation.stable import loners
 from coterie.runs.folder import RunFolder, open_run
+from coterie.wire.handed import handed_over
+from coterie.wire.meter import BACKHAUL, Meter
 
 _COLUMNS = ("run", "form", "backbone", "rounds", "seed", "state")
 
@@ -42,10 +44,13 @@ def details(path: Path) -> dict[str, Any]:
     if results is None:
         return {"facts": facts, "people": []}
     shared = facts["form"] != "local"  # there no adapter is sent, and what is served is the bare backbone
+    meter = Meter.from_plain(results["bytes"])
+    handed = handed_over(meter) if shared else None
+    groups = "edges" if any(p.link == BACKHAUL for p in meter.num_bytes) else "clusters"
     facts |= {
-        "clusters": len(set(results["clusters"].values())) or None,
-        "alone_in_a_cluster": loners(results["clusters"]),
-        **({"uplink_bytes_per_person_and_round": _uplink(results)} if shared else {}),
+        groups: len(set(results["clusters"].values())) or None,
+        "alone_at_an_edge" if groups == "edges" else "alone_in_a_cluster": loners(results["clusters"]),
+        **({"sent_bytes_per_person_and_round": round(handed.num_bytes), "sent_to": handed.to} if handed else {}),
         "seconds": results["seconds"],
         "failures": sorted(results["failures"]),
     }
@@ -54,7 +59,7 @@ def details(path: Path) -> dict[str, Any]:
         row: dict[str, Any] = {
             "person": client,
             "examples": known["examples"],
-            "cluster": results["clusters"].get(client),
+            groups.removesuffix("s"): results["clusters"].get(client),
             # what was brought later has no numbers: those in the row are of what was trained
             "keeps": "imported" if (folder.site(client) / "adapters" / "imported").is_dir() else None,
         }
@@ -110,9 +115,3 @@ def _loss(scores: list[dict[str, Any]], client: str, test: str, adapter: str) ->
     wanted = (client, test, adapter)
     found = [s["loss"] for s in scores if (s["client"], s["test"], s["adapter"]) == wanted]
     return found[-1] if found else None
-
-
-def _uplink(results: dict[str, Any]) -> int:
-    sent = sum(row[6] for row in results["bytes"] if row[2] == "up" and row[4] == "train" and not row[5])
-    messages = sum(row[7] for row in results["bytes"] if row[2] == "up" and row[4] == "train" and not row[5])
-    return round(sent / messages) if messages else 0

@@ -10,12 +10,17 @@ from PIL import Image
 PROMPTS = ["cat", "owl", "castle"]
 PEOPLE = {"ada": "neon", "bo": "pixel", "cleo": "neon", "dov": "pixel"}
 
+SETTINGS = {
+    "clustered": {"grouping": {"name": "wishes", "floor": 0.1}, "keeping": {"name": "ditto"}},
+    "hierarchical": {"grouping": {"name": "given", "groups": {"north": ["ada", "cleo"], "south": ["bo", "dov"]}}},
+    "split": {}, "split_steps": {}, "sequential": {}, "local": {},
+}  # fmt: skip
+
 
 def recipe(form="clustered"):
     return {
         "name": "fixture", "seed": 7, "rounds": 2,
-        "form": {"name": form, "grouping": {"name": "wishes", "floor": 0.1}, "keeping": {"name": "ditto"},
-                 "fit": {"steps": 5}},
+        "form": {"name": form, **SETTINGS.get(form, {"keeping": {"name": "ditto"}}), "fit": {"steps": 5}},
         "data": {"wish": "named", "source": {"name": "studio"}}, "backbone": {"name": "doodle"},
         "codec": {"name": "cast"}, "engine": {"dtype": "fp32", "width": 2, "workers": 0},
         "pictures": {"prompts": PROMPTS},
@@ -29,7 +34,7 @@ def results(form, people, clusters):
 
     rng = np.random.default_rng(0)
     centre = {label: rng.normal(size=16) for label in sorted(set(clusters.values()))}
-    wishes = {c: centre[k] + 0.2 * rng.normal(size=16) for c, k in clusters.items()}
+    wishes = {c: centre[k] + 0.2 * rng.normal(size=16) for c, k in clusters.items()} if form == "clustered" else {}
     history = [score(0, c, test, "base", 0.5) for c in people for test in ("own", "style")]
     history += [score(r, c, "own", "served", 0.5 - 0.1 * r) for c in people for r in (1, 2)]
     losses = {"served": 0.3, "personal": 0.25}
@@ -39,13 +44,15 @@ def results(form, people, clusters):
         rows += [[0, c, "up", "memory", "enrol", False, 2000, 1], [0, c, "up", "memory", "evaluate", False, 700, 1]]
         rows += [[r, c, "up", "memory", "train", False, 50_000, 1] for r in (1, 2)]
         rows += [[3, c, "up", "memory", "keep", False, 400, 1], [1, c, "down", "memory", "train", False, 50_000, 1]]
+    if form == "hierarchical":
+        rows += [[1, edge, "up", "backhaul", "train", False, 50_000, 1] for edge in centre]
     return {
         "clients": {c: {"examples": 12, "truth": truth} for c, truth in people.items()}, "clusters": clusters,
         "numbers": {}, "wishes": {c: (w / np.linalg.norm(w)).tolist() for c, w in wishes.items()},
         "history": history, "final": final, "bytes": rows, "failures": {}, "seconds": 75.0, "form": form, "seed": 7,
         "rounds": 2, "recipe": {}, "backbone_parameters": 1_000_000, "backbone_digest": "feedfacecafe",
         "copies": {c: {"pictures": 8, "copies": 1, "expected": 1 / 9} for c in people},
-        "other_wishes": {"named": {"ari": 1.0, "clusters": 2, "silhouette": 0.3}} if clusters else {},
+        "other_wishes": {"named": {"ari": 1.0, "clusters": 2, "silhouette": 0.3}} if wishes else {},
     }  # fmt: skip
 
 
@@ -59,7 +66,9 @@ def draw(folder, count, seed):
 
 def written(path, form="clustered", people=PEOPLE, finished=True):
     labels = {truth: f"cluster-{i}" for i, truth in enumerate(sorted(set(people.values())))}
-    clusters = {c: labels[t] for c, t in people.items()} if form == "clustered" else {}
+    if form == "hierarchical":
+        labels = {"neon": "edge-north", "pixel": "edge-south"}
+    clusters = {c: labels[t] for c, t in people.items()} if form in ("clustered", "hierarchical") else {}
     server = path / "server"
     server.mkdir(parents=True)
     (server / "recipe.toml").write_text(tomli_w.dumps(recipe(form)))
@@ -68,7 +77,7 @@ def written(path, form="clustered", people=PEOPLE, finished=True):
     events = [{"event": "started"}, {"event": "round_done", "round": 0, "numbers": numbers, "clusters": clusters}]
     events += [{"event": "round_done", "round": 1, "numbers": {}, "clusters": clusters}]
     (server / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events) + '{"event": "cut')
-    names = sorted(set(clusters.values())) or ["global"]
+    names = sorted(set(clusters.values())) if form == "clustered" else ["global"]
     for i, name in enumerate(names):
         draw(server / "pictures" / "rounds" / "001" / name, 2, 50 + i)
     for i, client in enumerate(people):
@@ -79,7 +88,7 @@ def written(path, form="clustered", people=PEOPLE, finished=True):
     draw(server / "pictures" / "base", 3, 1)
     for i, name in enumerate(names):
         draw(server / "pictures" / name, 3, 10 + i)
-    for weight in (75, 50, 25):
+    for weight in (75, 50, 25) if len(names) > 1 else ():
         draw(server / "pictures" / "hybrid" / "+".join(names[:2]) / str(weight), 3, weight)
     for i, client in enumerate(people):
         if "/" not in client:

@@ -7,6 +7,7 @@ from coterie.report import make_report
 from coterie.report.lives import belonging, happened
 from coterie.report.measures import Measures
 from coterie.report.read import read_arm
+from coterie.runs.loop import other_people
 
 
 def lively(path):
@@ -82,3 +83,21 @@ def test_the_terminal_says_it_in_the_rounds_line():
         "1.0 s  a, b, c and 2 more joined; 2 new; agreement with the last grouping 0.50"
     )
     assert happened({"numbers": {"aggregate/x": 1.0}}) == ""
+
+
+def test_a_loss_of_other_people_than_the_last_one_says_so():
+    """Scored were rounds 0, 2 and 4: cleo came before 2, and before 4 bo went and came dov, who was scored bare too."""
+    served = {2: ("ada", "bo", "cleo"), 4: ("ada", "cleo", "dov"), 5: ("ada", "cleo", "dov")}
+    scores = [{"round": 0, "client": c, "test": "own", "adapter": "base"} for c in ("ada", "bo")]
+    scores += [{"round": 2, "client": "cleo", "test": t, "adapter": "base"} for t in ("own", "style")]
+    scores += [
+        {"round": r, "client": c, "test": "own", "adapter": "served"} for r, some in served.items() for c in some
+    ]
+    scores += [{"round": 5, "client": "edda", "test": "own", "adapter": "base"}]  # and did not answer a second time
+    found = [other_people(scores, number) for number in (0, 2, 4, 5)]
+    assert found == [{}, {"people": 3, "new": 1, "gone": 0}, {"people": 3, "new": 1, "gone": 1}, {}]
+    event = {"round": 4, "loss": 0.5, "clusters": {}, "up_bytes": 1, "down_bytes": 2, "seconds": 1.0, "numbers": {}}
+    assert "held-out loss 0.5000  up" in sentence("round_done", event)
+    assert "held-out loss 0.5000 (of 3 people: 1 new, 1 gone)  up" in sentence(
+        "round_done", {**event, "scored": found[2]}
+    )

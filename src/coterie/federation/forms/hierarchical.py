@@ -19,6 +19,7 @@ from coterie.core.cohort import Cohort
 from coterie.core.errors import UserError
 from coterie.core.form import Keeping
 from coterie.core.groups import Grouping
+from coterie.core.leaves import Leaves, adapter_reveals
 from coterie.core.rules import Aggregator
 from coterie.core.site import ClientId, Facts, Site
 from coterie.core.update import Update
@@ -62,6 +63,7 @@ class Hierarchical:
     fit: Fit = Fit()
 
     groups_first: ClassVar[bool] = True
+    group: ClassVar[str] = "edge"
 
     async def init(self, adapter: Adapter) -> State:
         return State(adapter, agg={"": self.aggregator.init(adapter)})
@@ -122,6 +124,10 @@ class Hierarchical:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return state.edges
+
+    def leaves(self, example: str) -> Mapping[str, Leaves]:
+        when = "every round" if self.edge_rounds == 1 else f"{self.edge_rounds} times a round"
+        return {"train": Leaves("the trained adapter, to its edge", when, adapter_reveals(example))}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return {"global": state.w} if self.keeping.served_is_whole else {}
