@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from coterie.core.leaves import Leaves, adapter_reveals
+from coterie.federation.leaving import leaves_of
 from coterie.report.read import Arm
 from coterie.wire.handed import HandedOver, handed_over
 from coterie.wire.meter import BACKHAUL, Passage
@@ -53,7 +54,7 @@ def _of_form(arm: Arm) -> Mapping[str, Leaves]:
     form = arm.form_settings
     if form is None:
         return dict.fromkeys(("enrol", "across", "train"), Leaves("what this form hands over", "in training", UNKNOWN))
-    return form.leaves(arm.noun) if hasattr(form, "leaves") else {}
+    return leaves_of(form, arm.noun)
 
 
 def sent_by_people(arm: Arm) -> list[Crossing]:

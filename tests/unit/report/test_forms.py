@@ -7,6 +7,7 @@ import pytest
 import tomli_w
 
 from coterie.cli.tables import print_details
+from coterie.federation.leaving import leaves_of
 from coterie.federation.shelves import FORMS
 from coterie.report import make_report
 from coterie.report.crossings import never_sent, sent_instead
@@ -116,7 +117,7 @@ def test_a_noised_version_of_each_picture_is_named(tmp_path, write_run, captions
 
 def test_the_server_is_told_the_words_of_texts_in_the_v_shape():
     for shape, told in (("u", False), ("v", True)):
-        leaves = FORMS.build({"name": "split", "shape": shape}).leaves("passage")["train"]
+        leaves = leaves_of(FORMS.build({"name": "split", "shape": shape}), "passage")["train"]
         assert ("every word of them but the first" in leaves.instead_of["examples"]) == told
         assert ("words to be foretold" in leaves.what) == told
 

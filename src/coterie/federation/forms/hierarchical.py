@@ -1,8 +1,7 @@
 """Clients, edges, cloud: HierFAVG, Liu, Zhang, Song and Letaief, ICC 2020, arXiv:1905.06641, Algorithm 1.
 
 Every ``kappa_1`` local steps (``fit.steps``) an edge averages its clients, ``w_l = sum_{i in l} n_i w_i / N_l``; every
-``kappa_2`` of these (``edge_rounds``) the cloud averages the edges, ``w = sum_l N_l w_l / N``, and sends ``w`` to all.
-A round here is one of the cloud. A client's messages go to its edge; one adapter an edge goes on to the cloud.
+``kappa_2`` of these (``edge_rounds``), which are a round here, the cloud averages the edges, ``w = sum_l N_l w_l / N``.
 """
 
 from __future__ import annotations
@@ -16,15 +15,14 @@ from torch import Tensor
 
 from coterie.core.adapter import Adapter
 from coterie.core.cohort import Cohort
-from coterie.core.errors import UserError
 from coterie.core.form import Keeping
 from coterie.core.groups import Grouping
-from coterie.core.leaves import Leaves, adapter_reveals
 from coterie.core.rules import Aggregator
 from coterie.core.site import ClientId, Facts, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
 from coterie.federation.aggregators.mean import Mean
+from coterie.federation.groupings.given import require_members
 from coterie.federation.groupings.wishes import Wishes
 from coterie.federation.keepings.none import Nothing
 from coterie.federation.shelves import AGGREGATORS, FORMS, GROUPINGS, KEEPINGS
@@ -81,13 +79,7 @@ class Hierarchical:
         return State(state.w, edges, agg, heard, found.numbers)
 
     def require_people(self, here: Mapping[ClientId, Facts], seed: int, first: bool) -> None:
-        """At the start an edge that is named has a client; later ones may all have left."""
-        for name, members in getattr(self.grouping, "groups", {}).items() if first else ():
-            if not here.keys() & set(members):
-                raise UserError(
-                    f"form.grouping.groups: nobody of {name} is here, and an edge needs a client; leave it out or give "
-                    "it somebody who is there at the start"
-                )
+        require_members(self.grouping, here, first)
 
     async def client_wish(self, site: Site, _: None) -> Tensor:
         return await site.describe()
@@ -97,8 +89,7 @@ class Hierarchical:
         part = (lambda client, update: state.edges[client]) if self.aggregator.linear else None
         w = dict(cohort.backhaul("down", {state.edges[client]: state.w for client in cohort}).items())
         for _ in range(self.edge_rounds):
-            starts = {client: w[state.edges[client]] for client in cohort}
-            replies = await cohort.map(self.client_update, starts, part)
+            replies = await cohort.map(self.client_update, {c: w[state.edges[c]] for c in cohort}, part)
             for edge, group in replies.groups(state.edges).items():
                 if group.weight:  # somebody in it has an example
                     weight[edge] = group.weight
@@ -124,10 +115,6 @@ class Hierarchical:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return state.edges
-
-    def leaves(self, example: str) -> Mapping[str, Leaves]:
-        when = "every round" if self.edge_rounds == 1 else f"{self.edge_rounds} times a round"
-        return {"train": Leaves("the trained adapter, to its edge", when, adapter_reveals(example))}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return {"global": state.w} if self.keeping.served_is_whole else {}

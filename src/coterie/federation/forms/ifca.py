@@ -17,7 +17,6 @@ from annotated_types import Ge
 from coterie.core.adapter import Adapter
 from coterie.core.cohort import Cohort
 from coterie.core.form import Keeping
-from coterie.core.leaves import Leaves, adapter_reveals
 from coterie.core.rules import Aggregator
 from coterie.core.site import ClientId, Facts, Site
 from coterie.core.update import Update
@@ -110,10 +109,6 @@ class Ifca:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return state.labels
-
-    def leaves(self, example: str) -> Mapping[str, Leaves]:
-        reveals = f"{adapter_reveals(example)} Also which of the shared adapters suits these {example}s best."
-        return {"train": Leaves("the trained adapter, and which one it was", "every round", reveals)}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return dict(state.clusters) or {"global": state.root} if self.keeping.served_is_whole else {}

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 
 from coterie.core.adapter import Adapter
 from coterie.core.cohort import Cohort
-from coterie.core.leaves import Leaves
 from coterie.core.site import ClientId, Site
 from coterie.core.work import Fit
 from coterie.federation.shelves import FORMS
@@ -65,10 +64,6 @@ class Local:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return {}
-
-    def leaves(self, example: str) -> Mapping[str, Leaves]:
-        reveals = f"How well the person's own adapter fits their {example}s; no adapter is sent in this form."
-        return {"train": Leaves("training figures", "every round", reveals)}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return {}

@@ -18,7 +18,6 @@ from annotated_types import Gt
 from coterie.core.adapter import Adapter, weighted_sum
 from coterie.core.cohort import Cohort
 from coterie.core.form import Keeping
-from coterie.core.leaves import Leaves, adapter_reveals
 from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
 from coterie.core.work import Fit
@@ -91,10 +90,6 @@ class Scaffold:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return {}
-
-    def leaves(self, example: str) -> Mapping[str, Leaves]:
-        what = "the trained adapter, and how its own mean gradient has changed"
-        return {"train": Leaves(what, "every round", f"{adapter_reveals(example)} The gradient gives away the same.")}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return {"global": state.x} if self.keeping.served_is_whole else {}

@@ -18,7 +18,6 @@ from annotated_types import Gt, Le
 from coterie.core.adapter import Adapter, weighted_sum
 from coterie.core.cohort import Cohort
 from coterie.core.form import Keeping
-from coterie.core.leaves import Leaves, adapter_reveals
 from coterie.core.links import Order, distances
 from coterie.core.site import ClientId, Facts, Site
 from coterie.core.work import Fit
@@ -115,13 +114,6 @@ class Sequential:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return {}
-
-    def leaves(self, example: str) -> Mapping[str, Leaves]:
-        what, reveals = "the trained adapter, with losses of all who had it", adapter_reveals(example)
-        return {
-            "across": Leaves(f"{what}, to another's device", "when visited", f"To that other person: {reveals}"),
-            "train": Leaves(f"{what}, to the server", "when last, or when the next device is out of reach", reveals),
-        }
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return {"global": state.v} if self.keeping.served_is_whole else {}

@@ -17,7 +17,6 @@ from annotated_types import Ge
 from coterie.core.adapter import Adapter, weighted_sum
 from coterie.core.cohort import Cohort
 from coterie.core.form import Keeping
-from coterie.core.leaves import Leaves
 from coterie.core.site import ClientId, Site
 from coterie.core.split import Passed, Side, portion_of, put_together
 from coterie.core.update import Update
@@ -116,22 +115,6 @@ class SplitModel:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return {}
-
-    def leaves(self, example: str) -> Mapping[str, Leaves]:
-        layers = f"in every step, what the first layers make of some {example}s, which can be turned back in large part"
-        if self.shape == "v":
-            layers += "; and every word of them but the first, which the server is told so that it can find the loss"
-        captions = "encoded, in every step, for layers of the server that read them; this can be turned back into words"
-        reveals = (
-            f"What the first layers make of a training {example}, in every step. Their weights are known but for a "
-            "small adapter, so that somebody who tries can turn much of it back. "
-            + ("The words themselves, which are sent along. " if self.shape == "v" else "")
-            + ("Encoded captions among it say what these say. " if example == "picture" else "")
-            + "The trained part of the adapter goes along at the end of a round."
-        )
-        told = ", and the words to be foretold" if self.shape == "v" else ""
-        what, when = f"activations and gradients{told}", "several times in every step"
-        return {"train": Leaves(what, when, reveals, {"examples": layers, "captions": captions})}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return {"global": state.w}

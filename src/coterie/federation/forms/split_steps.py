@@ -19,7 +19,6 @@ from torch import Tensor
 from coterie.core.adapter import Adapter
 from coterie.core.cohort import Cohort
 from coterie.core.form import Keeping
-from coterie.core.leaves import Kept, Leaves
 from coterie.core.rules import Aggregator
 from coterie.core.site import ClientId, Site
 from coterie.core.update import Update
@@ -109,18 +108,6 @@ class SplitSteps:
 
     def strata(self, state: State) -> Mapping[ClientId, str]:
         return {}
-
-    def leaves(self, example: str) -> Mapping[str, Leaves]:
-        instead: dict[Kept, str] = {"examples": "one noised version of each, at enrolment, for the server to train on"}
-        reveals = (
-            f"As much of every training {example} as its noise leaves, which is in the journal as buried/snr; that is "
-            "no guarantee of anything."
-        )
-        if self.captions:
-            instead["captions"] = "encoded, with the noised version of each; such numbers can be turned back into words"
-            reveals += " What the captions say, which come encoded with them."
-        what = f"a noised version of each training {example}" + (" and its encoded caption" if self.captions else "")
-        return {"enrol": Leaves(what, "once, before training", reveals, instead)}
 
     def adapters(self, state: State) -> Mapping[str, Adapter]:
         return {"global": state.w} if self.keeping.served_is_whole else {}

@@ -40,3 +40,13 @@ class Given:
                 raise UserError(f"form.grouping.groups: {client} is in none of them{nearest(client, labels)}")
         here = {client: labels[client] for client in sorted(facts)}
         return Grouped(here, {"group/count": float(len(set(here.values())))})
+
+
+def require_members(grouping: Any, here: Mapping[ClientId, Facts], first: bool) -> None:
+    """Every edge that a grouping names has a client before the first round; later all of one may have left."""
+    for name, members in getattr(grouping, "groups", {}).items() if first else ():
+        if not here.keys() & set(members):
+            raise UserError(
+                f"form.grouping.groups: nobody of {name} is here, and an edge needs a client; leave it out or give it "
+                "somebody who is there at the start"
+            )
