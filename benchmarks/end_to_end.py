@@ -68,7 +68,7 @@ class Watch:
 
 
 def through_coterie(data: Path, rounds: int, dtype: str, watch: Watch) -> None:
-    from coterie.runs.recipe import make_recipe
+    from coterie.runs.reading import make_recipe
     from coterie.runs.run import start
 
     fit = {"steps": STEPS, "batch": BATCH}

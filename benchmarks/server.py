@@ -87,7 +87,7 @@ def pss() -> int:
 def one(options: argparse.Namespace) -> dict[str, Any]:
     """One run, in this process and its workers."""
     from coterie.runs import run as engine
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
 
     marks: list[tuple[str, float, int]] = []
     seen, over = [0], threading.Event()
@@ -166,7 +166,7 @@ def alone(options: argparse.Namespace) -> dict[str, Any]:
     from coterie.runs.build import header_of, load_backbone
     from coterie.runs.folder import RunFolder
     from coterie.runs.outset import loop_of, terms_of
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
 
     sets = [item for item in settings(options, Path("nowhere.parquet")) if not item.startswith("pictures.prompts")]
     recipe = read_recipe(None, [*sets, f"pictures.every={options.rounds + 1}"])

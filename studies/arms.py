@@ -13,7 +13,8 @@ from typing import Any
 
 from coterie.data.sources.studio import PROMPTS
 from coterie.runs.plain import merged
-from coterie.runs.recipe import Recipe, make_recipe
+from coterie.runs.reading import make_recipe
+from coterie.runs.recipe import Recipe
 
 SEEDS = (0, 1, 2)
 TUNING_SEED = 100

@@ -121,7 +121,7 @@ def _losses(run: Run) -> Losses:
 
 def _central_losses(base: Path, central: Path) -> Losses:
     """The adapters of whole styles on each person's own rows, which are those of every other arm."""
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
 
     parts = assemble(read_recipe(base / "server" / "recipe.toml"), base)
     jobs, keys = [], []

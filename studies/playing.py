@@ -18,7 +18,8 @@ from arms import ARMS, MOST_RATES, RATES, SEEDS, TUNING_SEED, Arm
 
 from coterie.core.errors import UserError
 from coterie.engines.disk import write_bytes
-from coterie.runs.recipe import Recipe, digest_of, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import Recipe, digest_of
 from coterie.runs.run import resume, start
 
 TUNING = {

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from coterie.core.errors import UserError
     from coterie.runs.compare import compare
     from coterie.runs.handle import Run, run
-    from coterie.runs.recipe import Recipe, read_recipe
+    from coterie.runs.reading import read_recipe
+    from coterie.runs.recipe import Recipe
 
 __version__ = "0.1.0"
 __all__ = ["Adapter", "Recipe", "Run", "UserError", "__version__", "compare", "read_recipe", "run"]
@@ -30,7 +31,7 @@ _WHERE = {
     "Run": "coterie.runs.handle",
     "UserError": "coterie.core.errors",
     "compare": "coterie.runs.compare",
-    "read_recipe": "coterie.runs.recipe",
+    "read_recipe": "coterie.runs.reading",
     "run": "coterie.runs.handle",
 }
 

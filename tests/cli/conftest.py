@@ -6,7 +6,7 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny_runs(tiny, tmp_path_factory):
     """Finished runs that differ in one thing each, by what differs."""
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
     from coterie.runs.run import start
 
     root = tmp_path_factory.mktemp("tiny")

@@ -13,7 +13,7 @@ MODES = ({}, {"project": 16, "noise": 0.1, "rounding": "sign"})
 
 @pytest.fixture(scope="module")
 def grouped(tiny, tmp_path_factory):
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
     from coterie.runs.run import start
 
     path = tmp_path_factory.mktemp("grouped") / "run"

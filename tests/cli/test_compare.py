@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from coterie.runs.compare import differing
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.run import start
 
 

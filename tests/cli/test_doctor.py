@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from coterie.runs.doctor import Finding, disk, examine, memory, packages
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 
 UNTRAINED = ("--set", "backbone.name=untrained")
 

@@ -359,7 +359,7 @@ def test_a_folder_that_cannot_be_used(coterie, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
     from coterie.runs.run import start
 
     path = tmp_path_factory.mktemp("cli") / "run"

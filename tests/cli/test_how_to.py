@@ -9,7 +9,7 @@ import typer
 
 from coterie.air.profiles import air_of
 from coterie.cli.app import app
-from coterie.runs.recipe import make_recipe, read_recipe
+from coterie.runs.reading import make_recipe, read_recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 KINDS = ("how-to", "explanation", "reference")

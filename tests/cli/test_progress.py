@@ -40,7 +40,7 @@ def test_the_end_of_a_run_is_counted_step_by_step():
 
 def test_what_is_left_of_a_run_is_shared_out_by_what_takes_long():
     from coterie.runs.last_steps import last_steps
-    from coterie.runs.recipe import make_recipe
+    from coterie.runs.reading import make_recipe
 
     form = {"name": "fedavg", "keeping": "finetune"}
     recipe = make_recipe({"form": form, "pictures": {"prompts": ["a", "b"]}}, "test")
@@ -55,7 +55,7 @@ def test_what_is_left_of_a_run_is_shared_out_by_what_takes_long():
 
 def test_a_language_model_has_a_pace_of_its_own_and_what_was_never_measured_borrows_one():
     from coterie.runs.pace import is_measured, made_in, pace_of
-    from coterie.runs.recipe import make_recipe, read_recipe
+    from coterie.runs.reading import make_recipe, read_recipe
 
     doodle, other = (make_recipe({"backbone": {"name": name}}, "test") for name in ("doodle", "untrained"))
     scribe = read_recipe(RECIPES / "readers.toml")

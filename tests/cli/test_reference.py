@@ -12,7 +12,7 @@ import typer
 from coterie.cli import reference
 from coterie.cli.app import app
 from coterie.runs.annotated import annotated_toml
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -15,7 +15,7 @@ from coterie.data.sources.folders import mixed_with_folders
 from coterie.engines.exchanges import QuorumLost
 from coterie.models.peft_files import read_peft
 from coterie.runs.folder import RunFolder
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.run import nothing_left_of_mistakes
 
 TINY = [

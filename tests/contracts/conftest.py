@@ -32,7 +32,7 @@ from coterie.federation.wish_mode import wish_mode_of
 from coterie.runs.attendance import wishes_by_round
 from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 from coterie.wire.codecs.raw import Raw
 from coterie.wire.envelope import Header, unpack
 

@@ -6,7 +6,7 @@ import pytest
 
 from coterie.core.errors import UserError
 from coterie.runs.budget import local_steps
-from coterie.runs.recipe import control_of, make_recipe
+from coterie.runs.reading import control_of, make_recipe
 
 FORMS = ["local", "fedavg", "sequential", "hierarchical", "scaffold", "split_steps", "clustered", "rooted"]
 KEEPINGS = [{"name": "none"}, {"name": "ditto", "steps": 5}, {"name": "stacked", "steps": 5, "rank": 1},

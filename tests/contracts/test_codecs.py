@@ -12,7 +12,7 @@ from coterie.core.errors import UserError
 from coterie.core.factors import only
 from coterie.core.update import Update
 from coterie.core.work import Task
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import CODECS, Known
 from coterie.wire.codecs.cast import Cast

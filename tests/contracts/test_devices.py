@@ -6,7 +6,7 @@ import torch
 from coterie.core.errors import UserError
 from coterie.engines.devices import Away, Device, Devices, Straggler
 from coterie.models.peft_files import read_peft
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 
 def failed(w):

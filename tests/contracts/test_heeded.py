@@ -5,7 +5,7 @@ import pytest
 from coterie.core.errors import UserError
 from coterie.engines.devices import Devices
 from coterie.federation.shelves import FORMS
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 NEEDED = {"ifca": {"clusters": 2}, "scaffold": {"fit": {"optimiser": "sgd", "rate": 0.1}}}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from coterie.core.errors import UserError
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 from coterie.wire.meter import BACKHAUL
 
 NORTH_SOUTH = {"name": "given", "groups": {"north": ["a0", "b1"], "south": ["a2", "b3"]}}

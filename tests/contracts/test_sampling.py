@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from coterie.core.errors import UserError
 from coterie.engines.devices import Device, Devices
 from coterie.federation.sampling import first_to_answer, invite
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 NAMES = [f"c{i:02d}" for i in range(20)]
 

@@ -7,7 +7,7 @@ from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.work import Fitted
 from coterie.engines.trampoline import run
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 SGD = {"optimiser": "sgd", "rate": 0.01, "warmup": 0}
 

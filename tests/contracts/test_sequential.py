@@ -5,7 +5,7 @@ import torch
 
 from coterie.core.errors import UserError
 from coterie.engines.devices import Devices
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 from coterie.wire.meter import DIRECT
 
 

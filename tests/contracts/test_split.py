@@ -9,7 +9,7 @@ from coterie.core.errors import UserError
 from coterie.engines.courier import ClientFailed
 from coterie.engines.devices import Devices
 from coterie.engines.trampoline import run
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 from coterie.wire.envelope import unpack
 
 

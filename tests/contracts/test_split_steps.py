@@ -5,7 +5,7 @@ import torch
 
 from coterie.core.errors import UserError
 from coterie.runs.attendance import Change
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 
 def test_without_the_server_it_is_federated_averaging_below_the_cut(world):

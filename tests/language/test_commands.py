@@ -13,7 +13,7 @@ from coterie.models.shelves import BACKBONES
 @pytest.fixture(scope="module")
 def run(models, sentences, tmp_path_factory):
     """A small run of two people, with its control."""
-    from coterie.runs.recipe import make_recipe
+    from coterie.runs.reading import make_recipe
     from coterie.runs.run import start
 
     root = tmp_path_factory.mktemp("told")

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from coterie.core.errors import UserError
 from coterie.evals.copied_words import copies
 from coterie.evals.perplexity import by_word
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.run import resume, start
 
 WISHES = {"ada": "sea stories", "bo": "sea stories of old men", "cy": "houses on a hill", "di": "a house and a hill"}

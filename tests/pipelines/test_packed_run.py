@@ -14,7 +14,7 @@ from coterie.report.page import memory_used
 from coterie.report.read import read_run
 from coterie.report.words import size
 from coterie.runs import resolve as resolving
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.run import start
 from coterie.runs.verify import verify
 

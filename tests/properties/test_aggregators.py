@@ -10,13 +10,13 @@ from coterie.core.adapter import Adapter, Layout, LowRank, build
 from coterie.core.errors import UserError
 from coterie.core.update import Update
 from coterie.engines.replies import ReplyMap, SumMap
-from coterie.federation.aggregators.product_svd import cut, mean_of_products, refactor
 from coterie.federation.aggregators.rank_bands import band_weights
 from coterie.federation.aggregators.ties import elected_mean, trimmed
 from coterie.federation.groupings import weights
 from coterie.federation.groupings.weights import product
+from coterie.federation.products import cut, mean_of_products, refactor
 from coterie.federation.shelves import AGGREGATORS
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 RULES = AGGREGATORS.names()
 FREE = [rule for rule in RULES if AGGREGATORS[rule].asks != "factor"]  # both factors are the clients' own

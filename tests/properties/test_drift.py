@@ -10,8 +10,8 @@ from coterie.core.site import Facts
 from coterie.core.update import Update
 from coterie.core.work import Fitted
 from coterie.engines.replies import ReplyMap
-from coterie.federation.aggregators.product_svd import mean_of_products
 from coterie.federation.drift import MOVED, distance, drift, moved
+from coterie.federation.products import mean_of_products
 
 from .rounds import adapter, dense, layout
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.core.adapter import Adapter, Dense, Layout, LowRank, apart, crossed, side_by_side
-from coterie.federation.aggregators.product_svd import mean_of_products
 from coterie.federation.interactions.shrink import Shrink
 from coterie.federation.interactions.similarity import Similarity, mixed
+from coterie.federation.products import mean_of_products
 from coterie.federation.shelves import INTERACTIONS
 
 SEEDS = st.integers(0, 1000)

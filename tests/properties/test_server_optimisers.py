@@ -12,7 +12,7 @@ from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
 from coterie.core.factors import only
 from coterie.federation.shelves import AGGREGATORS, OPTIMISERS
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 from coterie.wire.envelope import Header, pack, unpack
 
 RULES = [rule for rule in AGGREGATORS.names() if hasattr(AGGREGATORS[rule], "server")]

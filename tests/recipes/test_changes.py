@@ -9,7 +9,7 @@ from tests.recipes.commands import chance, killed
 from coterie.core.errors import UserError
 from coterie.engines.book import Book
 from coterie.runs.folder import RunFolder
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.run import resume, start
 from coterie.runs.show import details
 from coterie.wire.envelope import unpack

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from coterie.core.errors import UserError
 from coterie.models.backbones.untrained import Untrained
 from coterie.models.parts import portions_of
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.run import start
 
 SMALL = [

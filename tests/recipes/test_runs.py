@@ -18,7 +18,7 @@ from coterie.core.errors import UserError
 from coterie.engines.book import Book
 from coterie.runs.folder import RunFolder
 from coterie.runs.people import population_of
-from coterie.runs.recipe import control_of, read_recipe
+from coterie.runs.reading import control_of, read_recipe
 from coterie.runs.run import resume, start
 from coterie.wire.envelope import unpack
 

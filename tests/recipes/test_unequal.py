@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from coterie.models.peft_files import read_peft
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.run import start
 
 UNEQUAL = [

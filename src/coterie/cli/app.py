@@ -51,7 +51,7 @@ def run(
     given = _with_memory(sets, memory)
 
     def read() -> Any:
-        from coterie.runs.recipe import read_recipe
+        from coterie.runs.reading import read_recipe
 
         return read_recipe(recipe, given)
 
@@ -143,7 +143,7 @@ def new(
     """Write what `coterie train` does as a recipe with every key explained, to be changed and run."""
     from coterie.engines.disk import write_bytes
     from coterie.runs.annotated import annotated_toml
-    from coterie.runs.recipe import for_folder
+    from coterie.runs.reading import for_folder
     from coterie.runs.train import training_recipe
 
     if out.exists():
@@ -241,7 +241,7 @@ def doctor(
     """Check the machine, the packages, the backbone and a recipe's data before a run."""
     from coterie.cli.tables import print_checks
     from coterie.runs.doctor import examine
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
 
     checks = examine(read_recipe(recipe, sets or ()))
     print_checks(checks, format)
@@ -342,7 +342,7 @@ def recipe_show(
     """Print a recipe with every key and what it means."""
     from coterie.runs.annotated import annotated_toml
     from coterie.runs.plain import as_plain
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
 
     read = read_recipe(recipe, sets or ())
     typer.echo(json.dumps(as_plain(read), indent=1) if format == "json" else annotated_toml(read), nl=False)

@@ -14,7 +14,7 @@ from coterie.core.work import Task
 from coterie.engines.courier import ClientFailed
 from coterie.engines.memory import version_of
 from coterie.engines.terms import Terms
-from coterie.federation.aggregators.product_svd import cut
+from coterie.federation.products import cut
 from coterie.wire.chain import Chain, adapters_in
 from coterie.wire.codec import Codec
 from coterie.wire.envelope import pack, unpack

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from coterie.core.adapter import Adapter, Layout, LowRank, Part, build
-from coterie.federation.aggregators.product_svd import refactor, require_same_layer
+from coterie.federation.products import refactor, require_same_layer
 
 SMALL = torch.finfo(torch.float32).eps  # adapters are float32: what is smaller than this is rounding, and no direction
 

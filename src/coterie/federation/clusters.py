@@ -19,8 +19,8 @@ from coterie.core.rules import Aggregator
 from coterie.core.site import ClientId, Facts
 from coterie.core.work import Task
 from coterie.federation import lives
-from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.drift import drift
+from coterie.federation.products import cut
 from coterie.federation.stable import loners
 
 

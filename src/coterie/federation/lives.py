@@ -16,8 +16,8 @@ import numpy as np
 
 from coterie.core.adapter import Adapter
 from coterie.core.site import ClientId, Facts
-from coterie.federation.aggregators.product_svd import mean_of_products
 from coterie.federation.groupings.weights import products
+from coterie.federation.products import mean_of_products
 from coterie.federation.stable import members_of, stable_ids
 
 MOVED = 0.05  # 1 - u_old . u_new beyond which a wish is another one

@@ -8,8 +8,8 @@ from coterie.core.adapter import Adapter, Dense, Layout, LowRank
 from coterie.core.factors import only, with_factor
 from coterie.core.replies import Replies
 from coterie.core.rules import ServerOptimiser
-from coterie.federation.aggregators.product_svd import cut
 from coterie.federation.optimisers.fedavg import FedAvgStep
+from coterie.federation.products import cut
 
 PLAIN = FedAvgStep()
 

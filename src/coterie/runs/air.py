@@ -16,7 +16,8 @@ from coterie.engines.disk import write_bytes
 from coterie.models.parts import parts_of
 from coterie.runs.build import load_backbone
 from coterie.runs.folder import open_run
-from coterie.runs.recipe import Recipe, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import Recipe
 
 FILE = "air.json"
 

@@ -18,7 +18,7 @@ from coterie.evals.pictures import noise_seed
 from coterie.models.png import png_bytes, sheet
 from coterie.runs.folder import RunFolder, open_run
 from coterie.runs.generate import adapter_of
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 
 FULL = "merge, both fully"  # the sum of two whole adapters instead of half of each
 

@@ -28,7 +28,8 @@ from coterie.models.encoders.minilm import MiniLM, minilm
 from coterie.models.encoders.public import public_texts, wish_vectors
 from coterie.runs.folder import RunFolder, new_folder
 from coterie.runs.people import population_of
-from coterie.runs.recipe import Recipe, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import Recipe
 
 MODES = (
     WishMode(), WishMode(rounding="int8"), WishMode(rounding="sign"), WishMode(project=128), WishMode(project=64),

@@ -24,7 +24,7 @@ from coterie.models.peft_files import read_peft
 from coterie.runs.alike import at_rank, largest_rank, side_by_side
 from coterie.runs.build import Assembly, assemble
 from coterie.runs.folder import open_run
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.routed import ROOT, comparable
 
 CAPTIONS = 2  # of each person's held-out pictures, each put behind the wish, and once alone

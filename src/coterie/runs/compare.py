@@ -16,7 +16,8 @@ from coterie.runs.folder import open_run
 from coterie.runs.losses import mean_losses, own_losses
 from coterie.runs.places import Move, moved
 from coterie.runs.plain import as_plain
-from coterie.runs.recipe import Recipe, deciding, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import Recipe, deciding
 from coterie.wire.meter import Meter
 
 SEED = 0  # of the bootstrap

@@ -22,7 +22,8 @@ from coterie.runs.folder import RunFolder
 from coterie.runs.loop import Loop, Tell
 from coterie.runs.outset import loop_of, terms_of
 from coterie.runs.plain import as_plain
-from coterie.runs.recipe import Recipe, make_recipe
+from coterie.runs.reading import make_recipe
+from coterie.runs.recipe import Recipe
 from coterie.runs.resolve import plan_of
 
 Progress = Callable[[str, int, int], None]

@@ -19,7 +19,7 @@ from coterie.models.peft_files import peft_files, read_peft
 from coterie.models.shelves import BACKBONES, LAYOUTS
 from coterie.runs.folder import open_run
 from coterie.runs.generate import adapter_folders, kept_at
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 
 NAME_IT = "if it was made for another model, name that with --backbone"
 

@@ -23,7 +23,8 @@ from coterie.models.png import png_bytes, sheet
 from coterie.models.shelves import makes
 from coterie.runs.alike import aligned, at_rank, largest_rank
 from coterie.runs.folder import RunFolder, new_folder, open_run
-from coterie.runs.recipe import Recipe, Texts, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import Recipe, Texts
 from coterie.runs.routed import choose
 
 if TYPE_CHECKING:

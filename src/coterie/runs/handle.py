@@ -12,7 +12,8 @@ from coterie.runs.crew import Progress
 from coterie.runs.folder import open_run, place_for
 from coterie.runs.loop import Tell
 from coterie.runs.plain import as_plain
-from coterie.runs.recipe import Recipe, read_recipe, with_sets
+from coterie.runs.reading import read_recipe, with_sets
+from coterie.runs.recipe import Recipe
 from coterie.runs.run import resume, start
 
 if TYPE_CHECKING:

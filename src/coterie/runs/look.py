@@ -102,7 +102,7 @@ def _is_data_set(folder: Path) -> bool:
 def _of_recipe(path: Path, side: int, sets: Iterable[str]) -> Table:
     from coterie.data.population import as_table
     from coterie.runs.people import population_of
-    from coterie.runs.recipe import read_recipe
+    from coterie.runs.reading import read_recipe
 
     recipe = read_recipe(path, sets)
     cut: Cut = side or SIDE

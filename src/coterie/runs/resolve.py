@@ -19,7 +19,8 @@ from coterie.models.backbone import Backbone
 from coterie.models.packed import EXTRA, KINDS, installed, require_extra
 from coterie.models.parts import parts_of, portions_of
 from coterie.runs.build import load_backbone
-from coterie.runs.recipe import Engine, Recipe, control_of
+from coterie.runs.reading import control_of
+from coterie.runs.recipe import Engine, Recipe
 from coterie.runs.sizes import memory_bytes
 
 PROCESS_BYTES = 720 * 10**6  # an interpreter with torch, diffusers, transformers, backbone and text encoder, measured

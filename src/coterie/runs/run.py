@@ -37,7 +37,8 @@ from coterie.runs.outset import start_adapter
 from coterie.runs.people import fixed_prompts, population_of
 from coterie.runs.plain import as_plain
 from coterie.runs.possible import require_possible
-from coterie.runs.recipe import Recipe, control_of, deciding, digest_of, make_recipe, read_recipe, with_whole_paths
+from coterie.runs.reading import control_of, make_recipe, read_recipe, with_whole_paths
+from coterie.runs.recipe import Recipe, deciding, digest_of
 from coterie.runs.resolve import require_cut, resolve
 from coterie.runs.sink import Opening
 

@@ -10,7 +10,8 @@ from coterie.core.errors import UserError
 from coterie.data.sources.folders import require_no_shelves
 from coterie.runs.exchange import backbone_named
 from coterie.runs.plain import lay_over, setting
-from coterie.runs.recipe import Recipe, make_recipe
+from coterie.runs.reading import make_recipe
+from coterie.runs.recipe import Recipe
 
 ROUNDS = 4  # pauses in which losses are measured, pictures drawn and everything saved
 

@@ -21,7 +21,7 @@ from coterie.models.shelves import LAYOUTS
 from coterie.runs.exchange import named_in_hindsight
 from coterie.runs.folder import open_run
 from coterie.runs.generate import adapter_folders
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 
 SAME, ROUNDING = 1e-4, 1e-6  # of the adapter's effect, and of a loss: everything is in float32
 EXAMPLES = 4

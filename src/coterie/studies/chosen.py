@@ -10,7 +10,8 @@ from typing import Any
 from coterie.core.errors import UserError, nearest
 from coterie.runs.places import moved, seen_from, whole
 from coterie.runs.plain import as_plain, merged
-from coterie.runs.recipe import Recipe, make_recipe
+from coterie.runs.reading import make_recipe
+from coterie.runs.recipe import Recipe
 from coterie.studies.read import read_study
 from coterie.studies.recipe import Arm, Setting, Study
 

@@ -15,7 +15,8 @@ from coterie.models.peft_files import read_peft
 from coterie.runs.build import load_backbone
 from coterie.runs.folder import RunFolder
 from coterie.runs.generate import kept_at
-from coterie.runs.recipe import Recipe, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import Recipe
 from coterie.studies.cast import cast_of, people_of
 from coterie.studies.chosen import Chosen
 from coterie.studies.judges import Real

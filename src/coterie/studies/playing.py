@@ -20,7 +20,8 @@ from typing import Any
 from coterie.core.errors import UserError
 from coterie.engines.disk import write_bytes
 from coterie.runs.folder import RunFolder
-from coterie.runs.recipe import Recipe, digest_of, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import Recipe, digest_of
 from coterie.runs.run import resume, start
 from coterie.studies.chosen import Chosen
 from coterie.studies.recipe import BASE, Arm

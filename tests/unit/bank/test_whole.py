@@ -19,7 +19,7 @@ from coterie.models.digest import digest_of
 from coterie.models.methods.full import Full
 from coterie.models.methods.lora import Lora
 from coterie.models.peft_files import peft_files, read_peft
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 SETTINGS = Fit(steps=5, batch=4, rate=1e-3, warmup=0, clip=1.0, drop=0.0)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from coterie.runs.people import population_of
-from coterie.runs.recipe import read_recipe
+from coterie.runs.reading import read_recipe
 from coterie.runs.resolve import resolve
 
 

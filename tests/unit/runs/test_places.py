@@ -11,7 +11,7 @@ from PIL import Image
 
 from coterie.core.errors import UserError
 from coterie.runs.plain import as_plain
-from coterie.runs.recipe import control_of, for_folder, make_recipe, read_recipe
+from coterie.runs.reading import control_of, for_folder, make_recipe, read_recipe
 from coterie.runs.run import resume, start
 
 

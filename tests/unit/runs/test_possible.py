@@ -5,7 +5,7 @@ import pytest
 from coterie.core.errors import UserError
 from coterie.runs.people import population_of
 from coterie.runs.possible import require_possible
-from coterie.runs.recipe import make_recipe
+from coterie.runs.reading import make_recipe
 
 PEOPLE = ["client-1", "client-2", "client-3"]
 DATA = {"partition": "iid", "num_clients": 3}

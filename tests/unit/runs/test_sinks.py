@@ -19,7 +19,8 @@ from coterie.runs import forward
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Message, Outlet
 from coterie.runs.people import population_of
-from coterie.runs.recipe import deciding, digest_of, read_recipe
+from coterie.runs.reading import read_recipe
+from coterie.runs.recipe import deciding, digest_of
 from coterie.runs.run import resume, start
 from coterie.runs.sink import SINKS, Opening
 

@@ -18,7 +18,7 @@ from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
 from coterie.core.seeds import seed_for
 from coterie.core.work import Task
-from coterie.federation.aggregators.product_svd import Product, at_rank
+from coterie.federation.products import Product, at_rank
 from coterie.federation.shelves import AGGREGATORS
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from coterie.core.adapter import Adapter, Dense, LowRank, Part
 from coterie.core.replies import Replies
 from coterie.core.rules import Aggregator
-from coterie.federation.aggregators.product_svd import Product, at_rank, require_same_layer
+from coterie.federation.products import Product, at_rank, require_same_layer
 from coterie.federation.shelves import AGGREGATORS
 
 

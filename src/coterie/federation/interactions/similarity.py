@@ -19,8 +19,8 @@ from torch import Tensor
 
 from coterie.core.adapter import Adapter
 from coterie.core.groups import Interaction
-from coterie.federation.aggregators.product_svd import mean_of_products
 from coterie.federation.groupings.weights import product
+from coterie.federation.products import mean_of_products
 from coterie.federation.shelves import INTERACTIONS
 
 
