@@ -5,6 +5,7 @@ import json
 import pytest
 from safetensors.torch import load_file
 from tests.recipes.commands import chance, killed
+from tests.recipes.few import few
 
 from coterie.core.errors import UserError
 from coterie.engines.book import Book
@@ -123,7 +124,7 @@ def ends(path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("changes") / "whole"
-    return path, start(changed(CHANGES), path)
+    return path, start(changed(CHANGES, few(wishes=True)), path)
 
 
 def test_show_has_who_came_and_who_left(whole):
@@ -148,7 +149,7 @@ def test_show_has_who_came_and_who_left(whole):
 
 def test_workers_give_the_same_bits_of_a_run_with_changes(whole, tmp_path):
     path, results = whole
-    other = start(changed(CHANGES, "engine.workers=2"), tmp_path / "workers")
+    other = start(changed(CHANGES, few(wishes=True), "engine.workers=2"), tmp_path / "workers")
     assert ends(tmp_path / "workers") == ends(path)
     same = {key: value for key, value in other.items() if key != "seconds"}
     assert same == {key: results[key] for key in same}
@@ -159,7 +160,7 @@ def test_kill_nine_of_a_run_with_changes_costs_nothing(whole, tmp_path, workers)
     """Killed wherever it happens to be, once in each round and while finishing; with workers in every second round."""
     path, results = whole
     broken, later = tmp_path / "broken", chance(workers, 0.3)
-    sets = [*SMALL, f"changes={CHANGES}", f"engine.workers={workers}"]
+    sets = [*SMALL, few(wishes=True), f"changes={CHANGES}", f"engine.workers={workers}"]
     command = ["run", "--json", "--out", str(broken), *(a for s in sets for a in ("--set", s))]
     marks = [f'"round_started", "arm": "run", "round": {k}' for k in range(0, 5, 2 if workers else 1)] + ['"finishing"']
     kills = 0

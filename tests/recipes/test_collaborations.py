@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.recipes.few import few
 
 from coterie.core.errors import UserError
 from coterie.models.backbones.untrained import Untrained
@@ -48,7 +49,7 @@ def numbers(path):
 def test_workers_give_the_same_bits_and_bytes(form, tmp_path):
     results = {}
     for name, workers in (("one", 0), ("two", 2)):
-        recipe = read_recipe(None, [*SMALL, *FORMS[form], *FIT, f"engine.workers={workers}"])
+        recipe = read_recipe(None, [*SMALL, few(), *FORMS[form], *FIT, f"engine.workers={workers}"])
         results[name] = start(recipe, tmp_path / name)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert numbers(tmp_path / "one") == numbers(tmp_path / "two")

@@ -13,6 +13,7 @@ import tomllib
 import pytest
 from safetensors.torch import load_file
 from tests.recipes.commands import chance, killed
+from tests.recipes.few import few
 
 from coterie.core.errors import UserError
 from coterie.engines.book import Book
@@ -32,7 +33,7 @@ SMALL = [
 
 
 def small(*more):
-    return read_recipe(None, [*SMALL, "control={}", *more])
+    return read_recipe(None, [*SMALL, few(), "control={}", *more])
 
 
 def adapters(path):
@@ -202,8 +203,8 @@ def test_the_bare_backbone_is_scored_once_and_again_where_its_rows_differ(tmp_pa
 def test_who_is_told_the_wish_is_told_when_drawing_too(tmp_path):
     drawn = {}
     for prompt in ("caption", "wish"):
-        sets = ["rounds=0", "form.name=local", "data.partition=column", f"data.prompt={prompt}", "engine.tokens=32"]
-        start(small(*sets), tmp_path / prompt)
+        sets = ["rounds=0", few(wishes=True), "form.name=local", "data.partition=column", f"data.prompt={prompt}"]
+        start(small(*sets, "engine.tokens=32"), tmp_path / prompt)
         drawn[prompt] = (tmp_path / prompt / "sites/ada/pictures/final/00.png").read_bytes()
     assert drawn["caption"] != drawn["wish"]
 
@@ -236,7 +237,8 @@ def test_kill_nine_at_ten_random_moments_costs_nothing(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     start(small(*sets), whole)
     kills, later = 0, chance(5, 0.5)
-    command = ["run", "--json", "--out", str(broken), *(a for s in [*SMALL, "control={}", *sets] for a in ("--set", s))]
+    arguments = [a for s in [*SMALL, few(), "control={}", *sets] for a in ("--set", s)]
+    command = ["run", "--json", "--out", str(broken), *arguments]
     while kills < 10 and not (broken / "server" / "results.json").is_file():
         kills += killed(command, lambda line: '"round_started"' in line or '"finishing"' in line, later())
         if RunFolder(broken).exists:
@@ -260,7 +262,7 @@ def test_kill_nine_at_ten_random_moments_costs_nothing(tmp_path):
 
 
 def test_ctrl_c_in_the_middle_of_the_workers_work_says_one_line(tmp_path):
-    sets = [*SMALL, "control={}", "form.fit.steps=500", "engine.workers=2"]
+    sets = [*SMALL, few(), "control={}", "form.fit.steps=500", "engine.workers=2"]
     command = [sys.executable, "-m", "coterie", "run", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(
         [*command, *(a for s in sets for a in ("--set", s))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
