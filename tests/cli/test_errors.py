@@ -252,7 +252,7 @@ def test_pretraining_from_start_to_weights(coterie, tmp_path, drawings):
 
 
 def test_pretraining_in_a_terminal_is_one_line(monkeypatch):
-    from coterie.cli.progress import LivePretraining, pretraining_listener
+    from coterie.cli.pretraining_progress import LivePretraining, pretraining_listener
 
     class Terminal(io.StringIO):
         def isatty(self):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coterie.cli.progress import sentence
+from coterie.cli.words import sentence
 from coterie.core.errors import UserError
 from coterie.report.page import memory_used
 from coterie.report.read import read_run

@@ -37,7 +37,7 @@ def pretrain(
         pretrain_on_books(out, books, tokens, device, seed, leave_out)
         return
     assert drawings is not None
-    from coterie.cli.progress import pretraining_listener
+    from coterie.cli.pretraining_progress import pretraining_listener
     from coterie.pretraining.folder import seen_before
     from coterie.pretraining.train import Pretraining
     from coterie.pretraining.train import pretrain as train

@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from coterie.cli.words import clock, round_name, sentence
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
 
-MOST_NAMED = 3  # of what is missing
 FIRST = 0.7  # of what is left of a round or step is shown for each piece of its work: nobody knows how many will follow
 LAST_STEPS = {
     "keeping": "what each keeps",
@@ -22,13 +23,6 @@ LAST_STEPS = {
     "people": "what each draws",
     "copies": "looking for copies",
     "server": "the last pictures",
-}
-WHEN = {
-    "training": "when training",
-    "loading": "when loading the model",
-    "encoding": "when encoding pictures",
-    "scoring": "when scoring",
-    "drawing": "when drawing",
 }
 
 
@@ -71,7 +65,7 @@ class PlainLines:
     def tell(self, event: str, **fields: Any) -> None:
         line = sentence(event, fields)
         if line:
-            print(f"{_clock(time.monotonic() - self.began)}  {line}", flush=True)
+            print(f"{clock(time.monotonic() - self.began)}  {line}", flush=True)
 
     def progress(self, kind: str, done: int, total: int) -> None:
         return None
@@ -151,176 +145,3 @@ class Live:
         """A round, or a step of what follows all rounds: where it begins on the bar and how much of that it is."""
         self.done, self.span, self.before, self.reached, self.last = done, span, 0.0, 0.0, ("", 0)
         self.bar.update(self.task, completed=done, detail=detail)
-
-
-MISSING = {"away": "away", "straggler": "too late", "surplus": "not needed"}
-"""What is said of answers that are not there because a recipe asks for it, by kind."""
-
-
-def sentence(event: str, fields: dict[str, Any]) -> str:
-    """One event in words; empty for those that only move a bar."""
-    control = "control: " if fields.get("arm") == "control" else ""
-    if event == "started":
-        rounds = fields["rounds"]
-        return f"{control}{fields['form']}, {rounds} round{'' if rounds == 1 else 's'}"
-    if event == "people":
-        return people_sentence(fields)
-    if event == "planned" and fields["checkpointing"] is not None:
-        ways = ", blocks computed twice" if fields["checkpointing"] else ""
-        ways += "" if fields["moments"] == "fp32" else ", moments in 8 bits"
-        ways += "" if fields["quantise"] == "none" else f", frozen weights in {fields['quantise']}"
-        clients = f"{fields['width']} client{'' if fields['width'] == 1 else 's'} in one pass{ways}"
-        when = WHEN[fields["phase"]]
-        return f"{clients}: predicted peak {size(fields['peak'])}, {when}; {fields['memory']} allowed"
-    if event == "narrower":
-        return f"memory ran out: going on with {fields['width']} in one pass, and with blocks computed twice if need be"
-    if event == "resumed":
-        newer = "".join(f"; skipped, as it cannot be read: {reason}" for reason in fields["broken"])
-        return f"{control}going on after round {fields['round']}{newer}"
-    if event == "client_failed" and fields.get("kind") in MISSING:
-        return ""  # what a recipe asks for, and said together with the round
-    if event == "client_failed":
-        return f"{control}{fields['client']} failed in round {fields['round']}: {fields['reason']}"
-    if event == "round_void":
-        return f"{control}nothing changes: {fields['reason']}"
-    if event == "round_done":
-        from coterie.report.lives import happened, others  # a run has loaded all that it needs, other commands have not
-
-        loss = "" if fields["loss"] is None else f"  held-out loss {fields['loss']:.4f}"
-        loss += f" ({others(fields['scored'])})" if "scored" in fields else ""
-        what = round_name(fields["round"])
-        groups = len(set(fields["clusters"].values()))
-        found = f"  {groups} group{'' if groups == 1 else 's'} found" if fields["round"] == 0 and groups else ""
-        alone = int(fields["numbers"].get("group/loners", 0)) if found else 0
-        found += f", {alone} of one person" if alone else ""
-        moved = f"  up {size(fields['up_bytes'])}  down {size(fields['down_bytes'])}"
-        moved += f"  across {size(fields['across_bytes'])}" if "across_bytes" in fields else ""
-        absent = "".join(f"  {n} {MISSING[kind]}" for kind, n in fields.get("failed", {}).items() if kind in MISSING)
-        lived = f"  {said}" if (said := happened(fields)) else ""
-        return f"{control}{what:<10}{loss}{moved}  {fields['seconds']:.1f} s{found}{absent}{lived}"
-    if event == "finishing":
-        return f"{control}finishing: what each keeps, its scores, the last pictures"
-    if event == "sink_failed":
-        return f"{control}warning: {fields['sink']}: {fields['reason']}; the run goes on as it is"
-    if event == "finished":
-        used = f", {size(fields['peak'])} of memory at most" if fields.get("peak") else ""
-        return f"{control}done in {_clock(fields['seconds'])}{used}"
-    if event == "report":
-        return f"report: {fields['path']}"
-    if event == "next":
-        return f"to use an adapter elsewhere: {fields['command']}"
-    return ""
-
-
-def people_sentence(fields: dict[str, Any]) -> str:
-    """How many pictures there are, and which of them or of their owners will be missing somewhere."""
-    count, who = fields["clients"], fields["who"]
-    who = {"folders": "folder", "people": "person"}.get(who, who) if count == 1 else who
-    what = fields.get("what", "pictures")
-    said = f"{count} {who}, {fields['train']} {what} to learn from, {fields['held_out']} held out"
-    if fields["skipped"]:
-        some = "; ".join(f"{name}: {reason}" for name, reason in fields["skipped"][:MOST_NAMED])
-        more = len(fields["skipped"]) - MOST_NAMED
-        said += f"; {len(fields['skipped'])} skipped ({some}{f'; and {more} more' if more > 0 else ''})"
-    if fields["unscored"]:
-        some = ", ".join(fields["unscored"][:MOST_NAMED])
-        more = len(fields["unscored"]) - MOST_NAMED
-        said += f"; not scored, as no {what[:-1]} is held out of them: {some}{f' and {more} more' if more > 0 else ''}"
-    return "".join([said, *(f"\n      hint: {hint}" for hint in fields["hints"])])
-
-
-def round_name(number: int) -> str:
-    """Round 0 is enrolment."""
-    return f"round {number}" if number else "enrolment"
-
-
-def size(num_bytes: float) -> str:
-    """Decimal bytes in words: ``1.2 MB``."""
-    for unit in ("B", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.2f} GB"
-
-
-class PretrainingListener(Protocol):
-    """Hears evaluations and steps of ``coterie pretrain``."""
-
-    def tell(self, point: dict[str, Any]) -> None: ...
-    def progress(self, seen: int, loss: float) -> None: ...
-
-
-@contextlib.contextmanager
-def pretraining_listener(budget: int, what: str = "pictures") -> Iterator[PretrainingListener]:
-    """The listener of ``coterie pretrain`` for this terminal, for a budget of pictures or of something else."""
-    if sys.stderr.isatty():
-        with LivePretraining(budget, what) as live:
-            yield live
-    else:
-        yield PlainPretraining(budget, what)
-
-
-class Pace:
-    """Pictures a second since a command was started, whatever its folder had seen before."""
-
-    def __init__(self) -> None:
-        self.first: tuple[int, float] | None = None
-
-    def __call__(self, seen: int) -> float:
-        now = time.monotonic()
-        first, began = self.first = self.first or (seen, now)
-        return (seen - first) / max(1e-9, now - began)
-
-
-class PlainPretraining:
-    """Prints a line for each evaluation, with the time left."""
-
-    def __init__(self, budget: int, what: str = "pictures") -> None:
-        self.budget, self.what, self.pace = budget, what, Pace()
-
-    def tell(self, point: dict[str, Any]) -> None:
-        rate = self.pace(point[self.what])
-        left = _clock((self.budget - point[self.what]) / max(rate, 1e-9))
-        print(
-            f"{point[self.what]:>9,} of {self.budget:,} {self.what}  train {point['train']:.4f}  "
-            f"held out {point['held_out']:.4f}  {rate:.0f}/s  {left} left",
-            flush=True,
-        )
-
-    def progress(self, seen: int, loss: float) -> None:
-        self.pace(seen)
-
-
-class LivePretraining:
-    """One line with pictures seen, loss, pictures a second and the time left."""
-
-    def __init__(self, budget: int, what: str = "pictures") -> None:
-        from rich.console import Console
-
-        self.budget, self.what, self.pace = budget, what, Pace()
-        self.bar = live_bar(Console(stderr=True))
-        self.task = self.bar.add_task(f"of {budget:,} {what}", total=None, detail="getting ready")
-
-    def __enter__(self) -> LivePretraining:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def tell(self, point: dict[str, Any]) -> None:
-        return None
-
-    def progress(self, seen: int, loss: float) -> None:
-        if self.pace.first is None:  # from here on the bar counts; the time left is of what is left
-            self.bar.reset(self.task, total=self.budget, completed=seen)
-        rate = self.pace(seen)
-        detail = f"loss {loss:.3f}  {rate:.0f}/s" if rate else "first step"
-        words = f"{seen:,} of {self.budget:,} {self.what}"
-        self.bar.update(self.task, completed=seen, description=words, detail=detail)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

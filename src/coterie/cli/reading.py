@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from coterie.cli.progress import pretraining_listener
+from coterie.cli.pretraining_progress import pretraining_listener
 from coterie.core.errors import Interrupted
 
 

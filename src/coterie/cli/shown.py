@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coterie.cli.progress import size
+from coterie.cli.words import size
 
 FACTS = {
     "alone_in_a_cluster": "alone in a cluster",

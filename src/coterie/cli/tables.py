@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from coterie.cli.progress import size
 from coterie.cli.shown import facts_in_words, meaning, people_in_words
+from coterie.cli.words import size
 from coterie.core.errors import UserError, nearest
 
 if TYPE_CHECKING:

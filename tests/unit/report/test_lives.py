@@ -2,7 +2,7 @@
 
 import json
 
-from coterie.cli.progress import sentence
+from coterie.cli.words import sentence
 from coterie.report import make_report
 from coterie.report.lives import belonging, happened
 from coterie.report.measures import Measures
