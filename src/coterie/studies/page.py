@@ -31,7 +31,7 @@ def page(
         _target(rows, place.chosen.study.target, names),
         _found(results, rows),
         _apart(rows, results),
-        _rates(about["choices"]),
+        _rates(place, about["choices"]),
         _conclusions(place, rows, verdicts, about, results, told),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -281,20 +281,31 @@ def _apart(rows: Sequence[Mapping[str, Any]], results: Results) -> str:
     )
 
 
-def _rates(choices: Mapping[str, Mapping[str, Any]]) -> str:
+def _rates(place: Place, choices: Mapping[str, Mapping[str, Any]]) -> str:
     lines = []
     for name, found in choices.items():
-        if "rate" in found:
-            grid_said = ", ".join(f"{rate}: {loss:.4f}" for rate, loss in found.get("grid", {}).items())
-            more = "; ".join(
-                f"{key} {tried['taken']} of {', '.join(f'{v}: {loss:.4f}' for v, loss in tried['grid'].items())}"
-                for key, tried in found.get("tries", {}).items()
-            )
-            lines.append(f"| {name} | {found['rate']:g} | {grid_said or 'not chosen: the same for all'} | {more} |")
+        if "rate" not in found:
+            continue
+        other = place.chosen.arm(name).rate_of
+        grid = _grid(found["rate"], found.get("grid", {})) or (f"as {other}" if other else "the same for all")
+        more = "; ".join(
+            f"{key} {tried['taken']} of {', '.join(f'{v}: {loss:.4f}' for v, loss in tried['grid'].items())}"
+            for key, tried in found.get("tries", {}).items()
+        )
+        lines.append(f"| {name} | {found['rate']:g} | {grid} | {more} |")
     return (
         "### Learning rates and steps\n\nHeld-out loss on validation subjects, another seed; the lowest was taken.\n\n"
         "| arm | rate | grid | also tried |\n|---|---|---|---|\n" + "\n".join(lines)
     ) if lines else ""  # fmt: skip
+
+
+def _grid(taken: float, losses: Mapping[str, float]) -> str:
+    """Losses by rate, and where the rate that was taken is at an end of them, that beyond it nothing is known."""
+    said = ", ".join(f"{rate}: {loss:.4f}" for rate, loss in losses.items())
+    rates = sorted(map(float, losses))
+    if len(rates) < 2 or taken not in (rates[0], rates[-1]):
+        return said
+    return f"{said}; none {'lower' if taken == rates[0] else 'higher'} was tried"
 
 
 def _conclusions(

@@ -1,6 +1,7 @@
 """A whole study in seconds: stopped, gone on with, changed after registration; its page and its complaints."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -52,6 +53,7 @@ def test_the_page_says_what_was_registered_and_its_files_can_be_opened(whole):
     registration = json.loads((folder / "out/registration.json").read_text())
     assert registration["digest"] in page.read_text()
     assert f"played with one state of the code, `{code_digest()}`" in page.read_text()
+    assert re.search(r"^\| told \| [\d.e-]+ \| as fedavg \|", page.read_text(), re.MULTILINE)
     assert [h["name"] for h in registration["hypotheses"]] == ["H1", "H2"]
     assert set(registration["inputs"]) == {"people.toml", "red.parquet", "dots.parquet", "public.parquet"}
     for name in ("tiny-arms.svg", "tiny-hypotheses.svg", "tiny-rounds.svg"):
@@ -143,7 +145,11 @@ def test_rates_and_steps_are_chosen_on_validation_subjects_and_kept(recipe, data
     sets = json.loads((out / "results/local-seed-1.json").read_text())["sets"]
     assert sets == {"form": {"fit": {"rate": chosen_rate["rate"]}}, "rounds": chosen_rate["tries"]["rounds"]["taken"]}
     assert not list((out / "rates/local").glob("*/"))  # only their losses stay
-    assert f"| local | {chosen_rate['rate']:g} |" in page.read_text()
+    (row,) = [line for line in page.read_text().splitlines() if line.startswith(f"| local | {chosen_rate['rate']:g} |")]
+    rates = sorted(map(float, chosen_rate["grid"]))
+    assert ("lower was tried" in row, "higher was tried" in row) == tuple(
+        chosen_rate["rate"] == end for end in (rates[0], rates[-1])
+    )
 
 
 def test_a_list_says_what_and_how_long_and_leaves_nothing(recipe, data, tmp_path):
