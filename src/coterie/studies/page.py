@@ -245,7 +245,7 @@ def _target(rows: Sequence[Mapping[str, Any]], target: str, names: Mapping[str, 
         "too.\n\n"
         "| arm | seeds | rounds | MB up and down | seconds |\n|---|---|---|---|---|\n"
         + "\n".join(lines)
-        + f"\n\n![Held-out loss by round]({names['rounds']})"
+        + (f"\n\n![Held-out loss by round]({names['rounds']})" if "rounds" in names else "")
     )
 
 
@@ -320,7 +320,7 @@ def _conclusions(
     for v in verdicts:
         h = v.hypothesis
         if v.outcome == "supported":
-            may.append(f"{h.claim} ({h.name}), here and by this measure.")
+            may.append(f"{h.claim} ({h.name}), here and by this measure{f'; {v.note}' if v.note else ''}.")
         elif v.outcome == "not supported":
             may_not.append(f"{h.claim} ({h.name}): the criterion was missed{f'; {v.note}' if v.note else ''}.")
         else:

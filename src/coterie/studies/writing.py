@@ -42,7 +42,10 @@ def write_all(place: Place, results: Results, about: Mapping[str, Any], folder: 
     names = {key: f"{name}-{key}.svg" for key in ("arms", "hypotheses", "rounds")}
     hand = place.chosen.path.with_name(f"{place.chosen.path.stem}-reading.md")
     write_bytes(folder / names["arms"], arms_plot(rows).encode())
-    write_bytes(folder / names["rounds"], rounds_plot(results, arms).encode())
+    if rounds := rounds_plot(results, arms):
+        write_bytes(folder / names["rounds"], rounds.encode())
+    else:
+        del names["rounds"]
     tested = [
         v for v in verdicts if v.mean is not None and v.hypothesis.criterion in ("better", "no worse", "steadier")
     ]
@@ -86,7 +89,7 @@ def hypotheses_plot(verdicts: Sequence[Verdict], results: Results) -> str:
 
 
 def rounds_plot(results: Results, arms: Sequence[str]) -> str:
-    """Mean held-out loss after each round, mean over seeds; arms with one round are a dot's length."""
+    """Mean held-out loss after each round, over seeds; a dot for an arm with one, empty if none has several."""
     lines = {}
     for arm in arms:
         seeds = seeds_of(results, [arm])
@@ -94,7 +97,9 @@ def rounds_plot(results: Results, arms: Sequence[str]) -> str:
         if done and all(done):
             steps = zip(*done, strict=False)
             lines[arm] = [(float(step[0]["round"]), fmean(one["loss"] for one in step)) for step in steps]
-    return curves(lines or {BASE: [(0.0, 0.0), (1.0, 0.0)]}, "round", "mean held-out loss of what is served")
+    if all(len(line) < 2 for line in lines.values()):
+        return ""
+    return curves(lines, "round", "mean held-out loss of what is served")
 
 
 def cost_plots(results: Results, arms: Sequence[str], profiles: Sequence[str]) -> dict[str, str]:

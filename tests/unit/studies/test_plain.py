@@ -9,6 +9,7 @@ from coterie.core.errors import UserError
 from coterie.studies.chosen import chosen
 from coterie.studies.plan import plan
 from coterie.studies.study import listing, study
+from coterie.studies.writing import rounds_plot
 
 STUDY = """
 name = "plain"
@@ -144,3 +145,10 @@ def test_what_a_plain_study_cannot_claim_is_one_line(tmp_path, change, complaint
     (tmp_path / "plain.toml").write_text(STUDY.replace(change, other))
     with pytest.raises(UserError, match=complaint):
         chosen(tmp_path / "plain.toml", "quick", tmp_path)
+
+
+def test_losses_of_one_round_alone_are_no_plot_by_round():
+    once, twice = ([{"round": k, "loss": 1.0 / k} for k in rounds] for rounds in ((4,), (1, 4)))
+    results = {("base", 0): {"rounds": []}, ("short", 0): {"rounds": once}, ("long", 0): {"rounds": twice}}
+    assert rounds_plot(results, ["short"]) == ""
+    assert "short" in rounds_plot(results, ["short", "long"])
