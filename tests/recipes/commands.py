@@ -10,11 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
+from coterie.models.backbones.doodle import DoodleSettings
+
 _FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(
-    ["coterie.__main__", "coterie.cli.app", "coterie.runs.crew", "diffusers.models.unets.unet_2d_condition",
-     "transformers.models.bert.modeling_bert"]
-)  # fmt: skip
+_FORKED.set_forkserver_preload(["coterie.__main__", "coterie.cli.app", "coterie.runs.crew", *DoodleSettings.libraries])
 
 
 def killed(words: Sequence[str], moment: Callable[[str], bool], later: float) -> bool:
