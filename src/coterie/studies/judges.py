@@ -137,11 +137,13 @@ def kinds(table: Table) -> list[str]:
 
 def style_lessons(looks: dict[str, Pixels], drawings: Pixels, rng: np.random.Generator) -> tuple[Pixels, list[str]]:
     """Pictures and labels: each picture in a look as it is and once a little soft; *other* are the public drawings and
-    a blurred or noised copy of every picture, so that the right colours without shapes are no hit.
+    a blurred or noised copy of every picture, so that the right colours without shapes are no hit. A look with fewer
+    pictures is shown them more often, as often as the one with most: a judge that guesses by who drew more is none.
     """
     found: list[tuple[Pixels, str]] = []
+    most = max(len(pictures) for pictures in looks.values())
     for look, pictures in looks.items():
-        for one in pictures:
+        for one in pictures[np.arange(most) % len(pictures)]:
             soft = _rough(_blurred(one, rng.uniform(*NEAR_BLUR)), rng.uniform(*NEAR_NOISE), 1, rng)
             found += [(one, look), (soft, look), _spoiled(one, rng)]
     for one in drawings:
