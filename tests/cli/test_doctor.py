@@ -93,3 +93,11 @@ def test_people_without_wishes_are_found_before_a_run_groups_by_them(tmp_path):
     form = next(finding for finding in found if finding.what == "form")
     assert not form.passed
     assert "client-1 and 3 more have no wish" in form.value
+
+
+def test_a_control_that_could_not_be_played_is_found_too(tmp_path):
+    given = 'control={form={name="clustered", grouping={name="given", groups={x=["nobody"]}}}}'
+    sets = ["backbone.name=untrained", "engine.width=1", given]
+    (found,) = [f for f in examine(read_recipe(None, sets), tmp_path) if f.what == "control"]
+    assert not found.passed
+    assert found.value == "control: form.grouping.groups: ada is in none of them; there are: nobody"

@@ -63,3 +63,6 @@ def test_a_language_model_has_a_pace_of_its_own_and_what_was_never_measured_borr
     assert (is_measured(scribe), is_measured(doodle), is_measured(other)) == (True, True, False)
     assert made_in(scribe) == pytest.approx(pace_of(scribe).stepped * scribe.texts.tokens)
     assert made_in(doodle) == pytest.approx(pace_of(doodle).stepped * 2 * doodle.pictures.steps)
+    in_float32, halved = (make_recipe({"engine": {"dtype": dtype}}, "test") for dtype in ("fp32", "bf16"))
+    assert pace_of(in_float32).scored > 2 * pace_of(halved).scored
+    assert pace_of(doodle) in (pace_of(in_float32), pace_of(halved))  # auto is one of them

@@ -67,7 +67,8 @@ def test_fewer_bytes_go_up_and_as_many_down(world):
         rows = world("fedavg", {}, clients=2, rounds=2, uplink=uplink).play()["bytes"]
         sizes[name] = {way: sum(r[6] for r in rows if r[2] == way and r[4] == "train") for way in ("up", "down")}
     numbers = world.layout.size * 2 * 2
-    assert sizes["raw"]["down"] == sizes["int8"]["down"] == sizes["sparse"]["down"]
+    assert sizes["raw"]["down"] == sizes["int8"]["down"]
+    assert sizes["sparse"]["down"] <= sizes["raw"]["down"]  # what is still zero does not travel
     header = sizes["raw"]["up"] - 4 * numbers
     assert sizes["int8"]["up"] < header + numbers * 1.6 + 4 * 120
     assert sizes["sparse"]["up"] < sizes["raw"]["up"] - numbers

@@ -94,8 +94,10 @@ def print_comparison(found: Mapping[str, Any], format: str) -> None:
     for row in rows:
         for key in ("bare", "served", "kept"):
             row[key] = None if row[key] is None else f"{row[key]:.4f}"
-        for key in ("up_bytes", "down_bytes"):
-            row[key] = None if row[key] is None else size(row[key])
+        for key, way in (("up_bytes", "up"), ("down_bytes", "down")):
+            sent = row.pop(key)
+            row[way] = None if sent is None else size(sent)
+        row["seconds"] = row.pop("seconds")
     print_rows(rows, "table", "")
     print()
     print_rows(found["keys"], "table", "The recipes decide the same.")

@@ -32,6 +32,12 @@ def with_factor(whole: Adapter, factor: str, part: Adapter) -> Adapter:
     return Adapter(whole.layout, row)
 
 
+def is_unborn(adapter: Adapter) -> bool:
+    """Whether it changes nothing yet: factors ``a`` are there, everything else is zero."""
+    lowrank = any(isinstance(part, LowRank) for part in adapter.layout.parts)
+    return lowrank and not any(adapter.row[place].any() for place in _places(adapter.layout, "b"))
+
+
 @functools.lru_cache(maxsize=64)
 def layout_of(layout: Layout, factor: str) -> Layout:
     """The layout of ``only``."""

@@ -136,8 +136,8 @@ def _played(recipe: Recipe) -> list[Finding]:
     """What a run would begin with: the backbone, the people, and the numbers that are chosen by the machine."""
     from coterie.runs.build import load_backbone
     from coterie.runs.people import cut_of, population_of
-    from coterie.runs.possible import require_possible
     from coterie.runs.resolve import resolve
+    from coterie.runs.run import require_startable
 
     name = shelf_name(recipe.backbone)
     given = recipe.model_copy(update={"engine": recipe.engine.model_copy(update={"width": recipe.engine.width or 1})})
@@ -165,10 +165,11 @@ def _played(recipe: Recipe) -> list[Finding]:
     value = f"{len(clients)} people, {train} {what} to train on, {held_out} held out, {len(skipped)} skipped"
     findings.append(Finding("data", value))
     try:
-        require_possible(recipe, people)
+        require_startable(recipe, people)
     except UserError as error:
-        fix = "--set form.grouping.name=weights or --set form.name=local" if "wish" in str(error) else ""
-        return [*findings, Finding("form", _line(error), False, fix)]
+        key = "control." if str(error).startswith("control") else ""
+        fix = f"--set {key}form.grouping.name=weights or --set {key}form.name=local" if "wish" in str(error) else ""
+        return [*findings, Finding("control" if key else "form", _line(error), False, fix)]
     try:
         engine = resolve(recipe, len(clients))[0].engine
     except UserError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coterie.core.mixed import computes_in_bf16
 from coterie.core.shelf import shelf_name
 from coterie.models.shelves import makes
 from coterie.runs.recipe import Recipe
@@ -26,7 +27,9 @@ class Pace:
     stepped: float
 
 
-MEASURED = {"doodle": Pace(20.0, 0.029, 0.0058, 0.009), "scribe": Pace(20.0, 0.084, 0.030, 0.019)}
+MEASURED = {"doodle": Pace(20.0, 0.029, 0.0058, 0.009), "scribe": Pace(20.0, 0.047, 0.020, 0.0024)}
+IN_FLOAT32 = {"doodle": Pace(20.0, 0.057, 0.025, 0.026)}
+"""Where an embedded backbone computes in float32 alone, as processors without bfloat16 do (measured with AVX2)."""
 
 
 def is_measured(recipe: Recipe) -> bool:
@@ -37,7 +40,10 @@ def is_measured(recipe: Recipe) -> bool:
 def pace_of(recipe: Recipe) -> Pace:
     """The backbone's own, or that of the embedded one that makes the same: then only the proportions can be right."""
     like = "scribe" if makes(recipe.backbone) == "texts" else "doodle"
-    return MEASURED.get(shelf_name(recipe.backbone), MEASURED[like])
+    asked = recipe.engine.dtype
+    halved = asked == "bf16" or (asked == "auto" and computes_in_bf16("cpu"))
+    known = MEASURED if halved else {**MEASURED, **IN_FLOAT32}
+    return known.get(shelf_name(recipe.backbone), known[like])
 
 
 def made_in(recipe: Recipe) -> float:

@@ -79,11 +79,7 @@ def start(
     table = None if studio else recipe.data.source.read(32)
     with said_of(where):
         people = population_of(recipe, 32, table)
-        _require_possible(recipe, people)
-    if (control := control_of(recipe)) is not None:
-        with said_of(f"{where}: control".removeprefix(": ")):
-            same = (control.data, control.seed) == (recipe.data, recipe.seed)
-            _require_possible(control, people if same else population_of(control, 32))
+    require_startable(recipe, people, where)
     count, prompts = len(people.clients), fixed_prompts(recipe, people)
     scored = any(len(client.held_out) for client in people.clients.values())
     told = noticed(recipe.data.source, people, table.skipped if table is not None else ())
@@ -114,8 +110,21 @@ def start(
         return _go_on(resolved, path, tell, crew, beside)
 
 
+def require_startable(recipe: Recipe, people: Population, where: str = "") -> None:
+    """All that can be known of a run and of its control before the first round.
+
+    Raises:
+        UserError: beginning with where the recipe was read, and with ``control`` if that is what is wrong.
+    """
+    with said_of(where):
+        _require_possible(recipe, people)
+    if (control := control_of(recipe)) is not None:
+        with said_of(f"{where}: control".removeprefix(": ")):
+            same = (control.data, control.seed) == (recipe.data, recipe.seed)
+            _require_possible(control, people if same else population_of(control, 32))
+
+
 def _require_possible(recipe: Recipe, people: Population) -> None:
-    """All that can be known of a run, or of its control, before its first round."""
     if recipe.start:
         start_adapter(recipe)
     require_possible(recipe, people)

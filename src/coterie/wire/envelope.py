@@ -1,8 +1,9 @@
 """Messages: a tree of tensors and plain values as one safetensors blob with a versioned header. Never a pickle.
 
 A tree is made of dictionaries with string keys, lists, strings, numbers, booleans, None, tensors, and the core values
-``Adapter``, ``Update`` and ``Task``. Adapters name their layout by digest: both ends know the layouts of a run. Files
-that must stand alone (memories, checkpoints) carry the layouts with them.
+``Adapter``, ``Update`` and ``Task``. Adapters name their layout by digest: both ends know the layouts of a run. Factors
+``b`` that are zero throughout (a fresh adapter's, or where ``a`` alone is shared) are not sent. Files that must stand
+alone (memories, checkpoints) carry the layouts with them.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout, LowRank
 from coterie.core.errors import UserError
+from coterie.core.factors import is_unborn, layout_of, only, with_factor
 from coterie.core.update import Update
 from coterie.core.work import Task
 from coterie.wire.chain import Chain
 from coterie.wire.codec import Codec
 
-PROTOCOL = 2
+PROTOCOL = 3
+READS = (2, PROTOCOL)  # 2 sent zeros, too
 MAX_HEADER_BYTES = 4_000_000
 MAX_MESSAGE_BYTES = 2_000_000_000
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -92,7 +95,7 @@ def pack(
         standalone: writes the layouts into it.
         known: layouts that the other end knows. An adapter that is the first of them at other ranks says its ranks.
     """
-    writer = _Writer(_chain(codec), known)
+    writer = _Writer(_chain(codec), known, halves=not standalone)
     plain = writer.write(tree)
     layouts = {digest: layout.as_plain() for digest, layout in writer.layouts.items()} if standalone else {}
     body = hashlib.sha256()
@@ -145,8 +148,8 @@ def overhead_bytes(blob: bytes) -> int:
 
 
 class _Writer:
-    def __init__(self, chain: Chain, known: Sequence[Layout] = ()) -> None:
-        self.chain, self.known = chain, known
+    def __init__(self, chain: Chain, known: Sequence[Layout] = (), halves: bool = False) -> None:
+        self.chain, self.known, self.halves = chain, known, halves
         self.tensors: dict[str, Tensor] = {}
         self.layouts: dict[str, Layout] = {}
 
@@ -156,8 +159,10 @@ class _Writer:
         if isinstance(value, Tensor):
             return {"t": self._add(value)}
         if isinstance(value, Adapter):
-            coded = {key: self._add(part) for key, part in self.chain.write(value).items()}
-            return {**self._layout(value.layout), "row": coded}
+            alone = self.halves and is_unborn(value)
+            row = self.chain.write(only(value, "a") if alone else value)
+            coded = {key: self._add(part) for key, part in row.items()}
+            return {**self._layout(value.layout), **({"only": "a"} if alone else {}), "row": coded}
         if isinstance(value, Update):
             return {"u": [self.write(value.adapter), float(value.weight), self.write(dict(value.numbers))]}
         if isinstance(value, Task):
@@ -211,7 +216,10 @@ class _Reader:
             layout = self.layouts[node["a"]]
             if "ranks" in node:
                 layout = _at_ranks(layout, node["ranks"])
-            return self.chain.read({key: self.tensors[name] for key, name in node["row"].items()}, layout)
+            row = {key: self.tensors[name] for key, name in node["row"].items()}
+            if node.get("only") != "a":
+                return self.chain.read(row, layout)
+            return with_factor(layout.zeros(), "a", self.chain.read(row, layout_of(layout, "a")))
         if "u" in node:
             adapter, weight, numbers = node["u"]
             return Update(self.read(adapter), float(weight), self.read(numbers))
@@ -263,7 +271,7 @@ def _checked_header(blob: bytes) -> dict[str, str]:
 
 
 def _header(plain: dict[str, Any]) -> Header:
-    if plain.get("protocol") != PROTOCOL:
+    if plain.get("protocol") not in READS:
         raise BadMessage(f"a message speaks protocol {plain.get('protocol')}; this Coterie speaks {PROTOCOL}")
     return Header(**{f.name: plain[f.name] for f in fields(Header)})
 

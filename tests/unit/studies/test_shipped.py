@@ -60,7 +60,9 @@ def test_people_wish_in_every_kind_of_words_and_never_alike(name):
     assert len([person for person in people.values() if person.apart]) == {"emoji": 2, "icons": 3, "omniglot": 0}[name]
 
 
-@pytest.mark.parametrize("name", ["aggregation", "forms", "ablations", "ink", "authors", "books", "ptb"])
+@pytest.mark.parametrize(
+    "name", ["aggregation", "forms", "ablations", "codecs", "uplink", "thin", "ink", "authors", "books", "ptb"]
+)
 @pytest.mark.parametrize("setting", ["quick", "standard"])
 def test_arms_of_the_studies_of_forms_and_rules_train_equally_long(name, setting):
     """A server that trains too, and a single round, are what some arms are about; every arm is there."""

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from coterie.studies import playing
 from coterie.studies.chosen import chosen
 from coterie.studies.registration import code_digest
 from coterie.studies.study import listing, study
+
+GUIDE = Path(__file__).parents[3] / "docs/how-to/run-a-study.md"
 
 
 def results_of(folder):
@@ -86,8 +90,19 @@ def test_the_same_budget_and_the_same_prompts_for_all(whole):
         assert one["red"].shape == other["red"].shape == (4, 16, 16, 3)
 
 
+def carried(out, other):
+    """What the guide says is enough to go on elsewhere."""
+    (wanted,) = re.findall(r"tar czf \S+ ((?:\S+ )*\S+)$", GUIDE.read_text(), re.MULTILINE)
+    for path in (path for pattern in wanted.split() for path in out.glob(pattern)):
+        aim = other / path.relative_to(out)
+        aim.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, aim)
+    assert not list(other.glob("**/sites"))
+    return other
+
+
 def test_stopped_anywhere_it_goes_on_to_the_same_numbers(whole, recipe, data, tmp_path, monkeypatch):
-    """A study that is stopped after each commit, and once between playing and measuring."""
+    """A study that is stopped after each commit, once between playing and measuring, and goes on in another folder."""
     folder, _, _ = whole
     picked, out, pages = chosen(recipe, "quick", data), tmp_path / "out", tmp_path / "pages"
     commit, done = playing.write_bytes, []
@@ -111,6 +126,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_numbers(whole, recipe, data, tm
         with pytest.raises(KeyboardInterrupt):
             study(picked, out, pages, workers=1)
         assert len(done) == count
+    out = carried(out, tmp_path / "elsewhere")
     monkeypatch.setattr(playing, "write_bytes", commit)
     page = study(picked, out, pages, workers=1)
     mine, theirs = results_of(out), results_of(folder / "out")

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coterie.core.adapter import Adapter
+from coterie.core.factors import layout_of
 from coterie.core.update import Update
+from coterie.wire.codec import Known
+from coterie.wire.codecs.cast import Cast
+from coterie.wire.codecs.int8 import Int8
+from coterie.wire.codecs.raw import Raw
 from coterie.wire.envelope import BadMessage, Header, overhead_bytes, pack, unpack
 
 HEADER = Header(run="r", round=3, attempt=2, call=1, half="FedAvg.client_update", client="ada", accepted="2.1")
@@ -53,8 +58,30 @@ def test_core_values_travel_and_layouts_only_when_asked(layout):
 
 def test_size_is_numbers_plus_header_and_nothing_else(layout):
     """algorithms 16.19: formula plus measured header equals the length exactly."""
-    blob = pack(HEADER, layout.start(1))
+    blob = pack(HEADER, Adapter(layout, torch.randn(layout.size)))
     assert len(blob) == 4 * layout.size + overhead_bytes(blob)
+
+
+@pytest.mark.parametrize("codec", [Raw(), Cast(), Int8()], ids=["raw", "cast", "int8"])
+def test_a_factor_of_zeros_is_not_sent_and_comes_back(layout, codec):
+    fresh = layout.start(1)
+    whole = Adapter(layout, torch.where(fresh.row == 0, 1e-9, fresh.row))
+    blob, other = (pack(HEADER, Update(one, 1.0), codec) for one in (fresh, whole))
+    got = unpack(blob, [layout], codec)[1].adapter
+    assert got.layout == layout
+    assert torch.equal(got.row == 0, fresh.row == 0)
+    assert torch.equal(
+        got.row[fresh.row != 0], codec.decode(codec.encode(fresh.row, Known(layout)), Known(layout))[fresh.row != 0]
+    )
+    numbers = [len(one) - overhead_bytes(one) for one in (blob, other)]
+    sent = layout_of(layout, "a").size / layout.size
+    assert numbers[0] == pytest.approx(sent * numbers[1], rel=0.1)  # scales are counted by rows
+
+
+def test_what_changes_only_dense_parts_or_nothing_at_all_travels_too(layout):
+    for row in (torch.zeros(layout.size), torch.eye(1, layout.size)[0], torch.eye(1, layout.size)[0].flip(0)):
+        got = unpack(pack(HEADER, Adapter(layout, row)), [layout])[1]
+        assert torch.equal(got.row, row)
 
 
 @given(st.data())
@@ -91,7 +118,7 @@ def test_a_huge_claim_is_refused_before_anything_is_allocated():
 
 
 def test_another_protocol_and_strange_values_are_refused():
-    blob = pack(HEADER, 1).replace(b'\\"protocol\\": 2', b'\\"protocol\\": 9')
+    blob = pack(HEADER, 1).replace(b'\\"protocol\\": 3', b'\\"protocol\\": 9')
     with pytest.raises(BadMessage, match="speaks protocol 9"):
         unpack(blob)
     with pytest.raises(TypeError, match="cannot travel"):
