@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from coterie.bank.bank import Bank
 from coterie.bank.compose import Mix
 from coterie.core.adapter import Adapter
+from coterie.core.factors import changes_nothing
 from coterie.core.room import with_room
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
@@ -37,13 +38,19 @@ def evaluate(
 ) -> list[Tensor]:
     """Loss of every row of every job, float32 ``(rows,)``, in the jobs' order; bucket by bucket where there are some.
 
-    Equal adapters on the very same rows (two members of a cluster on their style's pictures) are scored once. A call
-    has ``bank.rows`` rows, always the same, so that numbers do not depend on neighbours; fewer where memory runs out.
+    Equal adapters on the very same rows (two members of a cluster on their style's pictures) are scored once, and one
+    that changes nothing yet is the bare backbone. A call has ``bank.rows`` rows, always the same, so that numbers do
+    not depend on neighbours; fewer where memory runs out.
 
     Raises:
         UserError: if not even one row fits into memory.
     """
+    jobs = [replace(job, adapter=None) if _is_bare(bank, job.adapter) else job for job in jobs]
     return with_room(lambda: _evaluated(bank, jobs, progress), bank.fewer_rows, NO_ROOM)
+
+
+def _is_bare(bank: Bank, adapter: Adapter | None) -> bool:
+    return adapter is None or (adapter.layout.backbone == bank.backbone.digest and changes_nothing(adapter))
 
 
 @torch.no_grad()

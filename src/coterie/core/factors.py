@@ -32,10 +32,14 @@ def with_factor(whole: Adapter, factor: str, part: Adapter) -> Adapter:
     return Adapter(whole.layout, row)
 
 
+def changes_nothing(adapter: Adapter) -> bool:
+    """Whether a backbone with it is the bare one: factors ``b`` and dense parts are zero throughout."""
+    return not any(adapter.row[place].any() for place in _places(adapter.layout, "b"))
+
+
 def is_unborn(adapter: Adapter) -> bool:
-    """Whether it changes nothing yet: factors ``a`` are there, everything else is zero."""
-    lowrank = any(isinstance(part, LowRank) for part in adapter.layout.parts)
-    return lowrank and not any(adapter.row[place].any() for place in _places(adapter.layout, "b"))
+    """Whether it changes nothing yet, and has factors ``a`` that say where it would begin."""
+    return any(isinstance(part, LowRank) for part in adapter.layout.parts) and changes_nothing(adapter)
 
 
 @functools.lru_cache(maxsize=64)

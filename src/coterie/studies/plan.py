@@ -105,7 +105,7 @@ def _seconds(casts: Casts, recipe: Recipe, tuning: bool = False) -> float:
     trained = local_steps(form, rounds) * form.fit.batch * len(names)
     levels = 1 if makes(recipe.backbone) == "texts" else recipe.evaluation.levels
     evaluations = rounds // recipe.evaluation.every + 1
-    everything = len(names) if own or shelf_name(form) == "local" else looks
+    everything = len(names) if rounds and (own or shelf_name(form) == "local") else looks
     scored = levels * len(names) * held * evaluations
     drawing = made_in(recipe) * recipe.evaluation.copies * len(names)
     if not tuning:

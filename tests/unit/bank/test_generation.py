@@ -77,6 +77,28 @@ def test_scores_do_not_depend_on_what_else_is_scored(backbone, examples):
     bank.close()
 
 
+def test_adapters_that_change_nothing_yet_are_scored_as_the_bare_backbone_and_once(backbone, examples, monkeypatch):
+    model = backbone()
+    layout = model.layout(4, 4, "all")
+    rows = model.fixed(examples(model, 3), 4, 0)
+    fresh = [layout.start(seed) for seed in (1, 2, 3)]
+    assert not torch.equal(fresh[0].row, fresh[1].row)
+    bank = Bank(model, layout, 2, rows=8)
+    (bare,) = evaluate(bank, [EvalJob("a", None, rows)])
+    bound = bank.bind_groups  # an adapter that is bound all the same finds the same numbers
+    bound([[(one, 1.0)] for one in fresh[:1]])
+    assert torch.equal(model.losses({key: value[:8] for key, value in rows.items()}), bare[:8])
+    bank.release()
+    calls = []
+    monkeypatch.setattr(bank, "bind_groups", lambda mixes: (calls.append(mixes), bound(mixes)))
+    for losses in evaluate(bank, [EvalJob(str(i), one, rows) for i, one in enumerate(fresh)]):
+        assert torch.equal(losses, bare)
+    assert calls == [[[]], [[]]]  # twelve rows by eight
+    with pytest.raises(UserError, match="backbone"):
+        evaluate(bank, [EvalJob("a", Layout("other", layout.parts).start(1), rows)])
+    bank.close()
+
+
 def test_a_picture_depends_on_its_own_request_alone(backbone):
     model = backbone()
     layout = model.layout(4, 4, "all")
