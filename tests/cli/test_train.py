@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from coterie.core.errors import Halted, UserError
-from coterie.data.sources.folders import mixed_with_folders
+from coterie.data.sources.folders import Folders
 from coterie.engines.exchanges import QuorumLost
 from coterie.models.peft_files import read_peft
 from coterie.runs.folder import RunFolder
@@ -131,7 +131,7 @@ def test_folders_beside_pictures_are_told_and_those_that_belong_together_are_not
         lines += [json.dumps({"file_name": f"{name}/{i}.png", "text": f"thing {i}"}) for i in range(4)]
     (folders / "listed" / "metadata.jsonl").write_text("\n".join(lines))
     assert typed("new", "split", "listed")[0] == 0
-    assert [mixed_with_folders([folders / name]) for name in ("split", "listed", "ben")] == [[], [], []]
+    assert [Folders((folders / name,)).hints() for name in ("split", "listed", "ben")] == [[], [], []]
 
 
 def test_a_mistake_that_is_found_before_the_first_round_leaves_nothing_behind(typed, folders):
@@ -230,8 +230,6 @@ def test_mistakes_are_one_line(typed, folders, words, wanted):
 
 
 def test_triggers_stand_before_captions_and_for_missing_ones(folders):
-    from coterie.data.sources.folders import Folders
-
     table = Folders((folders / "ann", folders / "ben"), {"ann": "sks"}).read(16)
     assert table.captions[:4] == tuple(f"sks, thing {i}" for i in range(4))
     assert table.captions[4:] == ("ben",) * 4

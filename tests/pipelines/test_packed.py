@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from tests.packing import unpack
+from torch import Tensor
 
 from coterie.bank.bank import Bank
 from coterie.bank.denoise import Request, sample
@@ -34,12 +35,7 @@ def unpacked(backbone: Pipeline) -> Pipeline:
     """The same backbone with plain layers that hold what the packed ones stand for."""
     twin = copy.copy(backbone)
     twin.network = copy.deepcopy(backbone.network)
-    for name, layer in list(twin.network.named_modules()):
-        if isinstance(layer, PackedLinear):
-            plain = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, dtype=layer.dtype)
-            plain.weight, plain.bias = nn.Parameter(layer.weight, requires_grad=False), layer.bias
-            parent, _, last = name.rpartition(".")
-            setattr(twin.network.get_submodule(parent), last, plain)
+    unpack(twin.network)
     return twin
 
 

@@ -92,7 +92,10 @@ def _play(read: Callable[[], Any], where: str, out: Path | None, resume: Path | 
 
 
 Folders = Annotated[
-    list[Path], typer.Argument(metavar="FOLDER...", help="Folders of pictures; each becomes one adapter.")
+    list[Path],
+    typer.Argument(
+        metavar="FOLDER...", help="Folders of pictures, or of documents for a language model; each becomes one adapter."
+    ),
 ]
 Triggers = Annotated[
     list[str] | None,
@@ -100,9 +103,11 @@ Triggers = Annotated[
 ]
 Steps = Annotated[int, typer.Option(help="Training steps of each adapter.", min=1)]
 Rank = Annotated[int, typer.Option(help="Of the adapters.", min=1, max=1024)]
-Batch = Annotated[int, typer.Option(help="Pictures in a step.", min=1)]
+Batch = Annotated[int, typer.Option(help="Pictures in a step, or windows of text.", min=1)]
 Buckets = Annotated[bool, typer.Option("--buckets", help="Pictures keep about their shapes; else they are cut square.")]
-HeldOutShare = Annotated[float, typer.Option(help="Share of the pictures kept to measure on.", min=0, max=0.9)]
+HeldOutShare = Annotated[
+    float, typer.Option(help="Share of the pictures or documents kept to measure on.", min=0, max=0.9)
+]
 
 
 @app.command()
@@ -120,7 +125,7 @@ def train(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a LoRA for every folder of pictures, all in one pass over one backbone; nobody else takes part."""
+    """Train a LoRA for every folder, all in one pass over one backbone; nobody else takes part."""
 
     def read() -> Any:
         from coterie.runs.train import training_recipe

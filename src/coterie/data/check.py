@@ -89,11 +89,7 @@ def check(table: Table, near: float = NEAR) -> Checked:
         table.skipped,
         () if table.is_documents else tuple(_near(table, split, near)),
         tuple(_hints(table)),
-        {
-            f"{w} x {h}": len(rows)
-            for (h, w), rows in sorted(table.by_size.items(), key=lambda size: -len(size[1]))
-            if h
-        },
+        _per_size(table),
         "documents" if table.is_documents else "pictures",
     )
 

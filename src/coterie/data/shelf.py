@@ -16,6 +16,8 @@ class Source(Protocol):
         """All pictures as squares of a side or cut to buckets, with captions and text columns.
 
         Documents know no cut. Their source says ``holds = "texts"`` in its class; one that says nothing holds pictures.
+        One whose clients are one person's folders says ``whose = "folders"``. A source may have ``hints()``, sentences
+        about what somebody may not have meant.
         """
         ...
 
@@ -23,6 +25,11 @@ class Source(Protocol):
 def holds(source: Any) -> str:
     """What a source has: ``pictures`` or ``texts``."""
     return str(getattr(source, "holds", "pictures"))
+
+
+def whose(source: Any) -> str:
+    """What the clients of a source are: ``people``, or the ``folders`` of one."""
+    return str(getattr(source, "whose", "people"))
 
 
 SOURCES: Shelf[Source] = Shelf("coterie.data.sources", "source", "studio")

@@ -68,7 +68,9 @@ def adaptable(network: nn.Module) -> dict[str, Shape]:
     found = {}
     for name, module in network.named_modules():
         if is_linear(module):
-            found[name] = Shape(module.out_features, module.in_features)
+            found[name] = Shape(
+                module.out_features, module.in_features, transposed=getattr(module, "transposed", False)
+            )
         elif is_transposed(module):
             found[name] = Shape(module.weight.shape[1], module.weight.shape[0], transposed=True)
         elif type(module) is nn.Conv2d and module.groups == 1:

@@ -18,6 +18,12 @@ from coterie.models.parts import Reached, instead, require_within, same, stop
 TOLD = ("tokens", "count", "share")
 
 
+def blocks_of(network: Any) -> list[nn.Module]:
+    """The blocks of GPT-2 or of Llama's kind, in their order."""
+    base = network.base_model
+    return list(base.h if hasattr(base, "h") else base.layers)
+
+
 class DecoderParts:
     """See ``coterie.models.parts.Parts``.
 
@@ -37,8 +43,7 @@ class DecoderParts:
 
     def __init__(self, network: Any, losses: Callable[[Rows], Tensor], cut: int, shape: str) -> None:
         self.losses, self.shape = losses, shape
-        base = network.base_model
-        blocks: list[nn.Module] = list(base.h if hasattr(base, "h") else base.layers)
+        base, blocks = network.base_model, blocks_of(network)
         self.norm: nn.Module = base.ln_f if hasattr(base, "ln_f") else base.norm
         require_within(cut, len(blocks), "blocks")
         self.first, self.rest, self.mine = blocks[cut], blocks[cut + 1 :], blocks[:cut]

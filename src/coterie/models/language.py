@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from coterie.core.adapter import Layout
+from coterie.core.allocator import give_back_freed_memory
 from coterie.core.errors import UserError
 from coterie.models.backbone import Makes, Rows
-from coterie.models.decoder_parts import DecoderParts
+from coterie.models.decoder_parts import DecoderParts, blocks_of
 from coterie.models.digest import digest_of
 from coterie.models.encoders.minilm import minilm
+from coterie.models.packed import KINDS, pack
 from coterie.models.targets import layout_of
 from coterie.models.windows import drawn, fixed, last_of, losses, preceded, windows
 
@@ -40,12 +44,15 @@ class LanguageModel:
     """The backbone, frozen, in one floating-point type.
 
     Args:
-        network: a causal language model of transformers, on the CPU.
+        network: a causal language model of transformers, on the CPU, loaded in the type.
         tokenizer: of transformers, with an end mark.
         dtype: of weights and activations; adapters' masters stay float32.
         device: torch's name of where it computes; what goes in and comes out is on the CPU.
         context: tokens of an example; 0 is ``USUAL_CONTEXT``, or what the network has where that is less.
         where: begins complaints: what the user named.
+        checkpointing: whether only what enters each block is kept for the backward pass, and the rest computed again.
+        quantise: how frozen linear layers are packed, see ``coterie.models.packed``; the layer that turns states into
+            words is left as it is, for in many models it is the embedding once more.
 
     Raises:
         UserError: if network and tokenizer do not belong together.
@@ -56,7 +63,7 @@ class LanguageModel:
 
     def __init__(
         self, network: Any, tokenizer: Any, dtype: torch.dtype, device: str = "cpu", context: int = 0,
-        where: str = "backbone",
+        where: str = "backbone", checkpointing: bool = False, quantise: str = "none",
     ) -> None:  # fmt: skip
         require_same_vocabulary(network, tokenizer, where)
         self.tokenizer, self.dtype, self.device = tokenizer, dtype, device
@@ -68,8 +75,9 @@ class LanguageModel:
         self.start = int(tokenizer.bos_token_id) if tokenizer.bos_token_id is not None else self.end
         self.digest = digest_of(network, torch.bfloat16, SAMPLED, settings_of(network, tokenizer))
         self.num_parameters = sum(p.numel() for p in network.parameters())
-        network.eval().requires_grad_(False)
-        self.network: nn.Module = network.to(dtype).to(device)
+        # After the digest: packed it is the same backbone, only seen less sharply. Weights have the type already, and
+        # what turns positions into angles stays in float32.
+        self.network = prepared_network(network, quantise, checkpointing).to(device)
 
     def layout(self, rank: int, alpha: float, targets: str) -> Layout:
         return layout_of(self.network, self.digest, rank, alpha, targets, TARGETS)
@@ -138,7 +146,7 @@ class LanguageModel:
         bare: Any = self.network
         with torch.device("meta"):
             network = AutoModelForCausalLM.from_config(bare.config, dtype=self.dtype)
-        twin.device, twin.network = "meta", network.eval().requires_grad_(False)
+        twin.device, twin.network = "meta", prepared_network(network, quantise, checkpointing)
         return twin
 
     def beside(self) -> None:
@@ -150,6 +158,25 @@ class LanguageModel:
     def _tokens(self, text: str) -> list[int]:
         found: list[int] = self.tokenizer.encode(text, add_special_tokens=False, verbose=False)
         return found
+
+
+def prepared_network(network: Any, quantise: str, checkpointing: bool) -> nn.Module:
+    """The network, frozen, with its layers packed and its blocks computed twice where that is wanted."""
+    network.eval().requires_grad_(False)
+    if quantise in KINDS:
+        pack(network, quantise, leave=[network.get_output_embeddings()])
+        give_back_freed_memory()
+    for block in blocks_of(network) if checkpointing else ():
+        # not by transformers' own switch: that one works only while dropout does, and stops remembering when writing
+        block.forward = functools.partial(_twice, block.forward)
+    module: nn.Module = network
+    return module
+
+
+def _twice(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
 
 def settings_of(network: Any, tokenizer: Any) -> dict[str, Any]:

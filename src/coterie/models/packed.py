@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+from collections.abc import Collection
 from typing import Any, TypeGuard
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from coterie.core.allocator import let_pages_go
 from coterie.core.errors import UserError
+from coterie.models.conv1d import Straight, Transposed, is_transposed
 
 BLOCKS = {"int8": 128, "nf4": 64}
 """Numbers that share a scale, by kind."""
@@ -30,16 +32,17 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 class PackedLinear(nn.Module):
-    """Stands in for a frozen ``nn.Linear``, whose gradient it passes on to its input.
+    """Stands in for a frozen ``nn.Linear``, or for GPT-2's of its own, whose gradient it passes on to its input.
 
     Args:
-        layer: ``(out, in)``; on the meta device only sizes are packed.
+        layer: on the meta device only sizes are packed.
         kind: one of ``KINDS``.
 
     Attributes:
         codes: the weight, one byte for one number or for two.
         scales: of its blocks.
         bias: as it was.
+        transposed: whether files of the model keep the weight the other way round.
 
     Raises:
         UserError: if the extra is not installed.
@@ -49,15 +52,16 @@ class PackedLinear(nn.Module):
     codes: Tensor
     scales: Tensor
 
-    def __init__(self, layer: nn.Linear, kind: str) -> None:
+    def __init__(self, layer: nn.Linear | Transposed, kind: str) -> None:
         super().__init__()
-        self.in_features, self.out_features, self.kind = layer.in_features, layer.out_features, kind
-        self.dtype = layer.weight.dtype
+        self.transposed, self.kind = is_transposed(layer), kind
+        weight = Straight(layer).weight if self.transposed else layer.weight
+        (self.out_features, self.in_features), self.dtype = weight.shape, weight.dtype
         self.register_parameter("bias", layer.bias)
         functional, block = library().functional, BLOCKS[kind]
         # Whole blocks whatever the weight's shape: the processor's four-bit kernel (0.50) begins a new block with every
         # row when it unpacks, also where none began when it packed.
-        flat = layer.weight.detach().flatten().float()
+        flat = weight.detach().flatten().float()
         blocks = F.pad(flat, (0, -len(flat) % block)).view(-1, block)
         self._shape = blocks.shape
         if kind == "int8":
@@ -122,14 +126,19 @@ def is_linear(module: nn.Module) -> TypeGuard[nn.Linear | PackedLinear]:
     return type(module) in (nn.Linear, PackedLinear)
 
 
-def pack(network: nn.Module, kind: str) -> None:
-    """Packs every ``nn.Linear`` of a frozen network in place, one after another.
+def pack(network: nn.Module, kind: str, leave: Collection[nn.Module] = ()) -> None:
+    """Packs every linear layer of a frozen network in place, one after another.
+
+    Args:
+        network: whose weights never change.
+        kind: one of ``KINDS``.
+        leave: layers that stay as they are.
 
     Raises:
         UserError: if the extra is not installed.
     """
     for name, module in list(network.named_modules()):
-        if type(module) is nn.Linear:
+        if (type(module) is nn.Linear or is_transposed(module)) and module not in leave:
             parent, _, last = name.rpartition(".")
             setattr(network.get_submodule(parent), last, PackedLinear(module, kind))
             let_pages_go(module.weight)  # a file may stay mapped for the layers that are not packed

@@ -70,13 +70,16 @@ def same(hidden_states: Any, *args: Any, **kwargs: Any) -> Any:
 @contextlib.contextmanager
 def instead(stands: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
     """Modules that do something else for a while."""
+    own = {module: module.__dict__.get("forward") for module in stands}
     try:
         for module, does in stands.items():
             module.forward = does
         yield
     finally:
-        for module in stands:
+        for module, before in own.items():
             module.__dict__.pop("forward", None)  # the class has its own
+            if before is not None:
+                module.forward = before
 
 
 def parts_of(backbone: Any, form: Any) -> Parts | None:

@@ -99,8 +99,9 @@ def sentence(arm: Arm) -> str:
     """What ran, in words."""
     form, n, model = arm.table("form"), arm.count, "language" if arm.written else "picture"
     if arm.alone:
-        what = "One folder of pictures became an adapter" if n == 1 else f"{count(n).capitalize()} folders of pictures"
-        return what + (" of one frozen picture model." if n == 1 else " became adapters of one frozen picture model.")
+        held = "documents" if arm.written else "pictures"
+        became = "folder of {} became an adapter" if n == 1 else "folders of {} became adapters"
+        return f"{count(n).capitalize()} {became.format(held)} of one frozen {model} model."
     who = f"{count(n).capitalize()} {'person' if n == 1 else 'people'}" if n else "Some people"
     grouping = str(form.get("grouping", {}).get("name", ""))
     how = {

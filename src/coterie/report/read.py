@@ -142,7 +142,16 @@ class Arm:
     @property
     def alone(self) -> bool:
         """Whether the clients are one person's folders, as ``coterie train`` has them."""
-        return self.form == "local" and self.table("data").get("source", {}).get("name") == "folders"
+        return self.form == "local" and self._of_folders
+
+    @cached_property
+    def _of_folders(self) -> bool:
+        from coterie.data.shelf import SOURCES, whose
+
+        try:
+            return whose(SOURCES[str(self.table("data").get("source", {}).get("name", SOURCES.default))]) == "folders"
+        except UserError:  # a source that is not installed here
+            return False
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from coterie.core.errors import OtherModel, UserError, nearest
-from coterie.data.sources.folders import Folders
+from coterie.data.shelf import holds, whose
 from coterie.engines.disk import write_bytes
 from coterie.models.adapter_files import Imported, adaptable, by_component, read_file, written
 from coterie.models.backbone import Backbone
@@ -44,8 +44,6 @@ def export_adapter(run: Path, name: str, layout: str, out: Path) -> list[Path]:
         raise UserError(f"--format: no layout is called {layout!r}{nearest(layout, LAYOUTS.names())}")
     adapter = read_peft(found[name])
     component = (folder.read_json("results.json") or {}).get("backbone_component", "unet")
-    if component == "language_model" and layout != "peft":
-        raise UserError(f"--format {layout}: is for pictures; adapters of language models are written for peft")
     if component == "language_model" and layout != "peft":
         raise UserError(f"--format {layout}: is for pictures; adapters of language models are written for peft")
     if layout == "peft":
@@ -145,10 +143,11 @@ def export_command(run: Path) -> str:
     folder = open_run(run)
     recipe = read_recipe(folder.server / "recipe.toml")
     names = [name for name, where in adapter_folders(folder).items() if folder.server not in where.parents]
-    if not names or not isinstance(recipe.data.source, Folders):
+    if not names or whose(recipe.data.source) != "folders":
         return ""
-    words = ["coterie", "export", str(run), names[0], "--format", "kohya", "--out", f"{names[0]}.safetensors"]
-    return shlex.join(words)
+    written = holds(recipe.data.source) == "texts"
+    layout = ["peft", "--out", f"{names[0]}-lora"] if written else ["kohya", "--out", f"{names[0]}.safetensors"]
+    return shlex.join(["coterie", "export", str(run), names[0], "--format", *layout])
 
 
 def backbone_named(text: str) -> dict[str, Any]:

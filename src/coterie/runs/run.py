@@ -21,8 +21,7 @@ from coterie.core.allocator import most_used_bytes
 from coterie.core.errors import Halted, UserError, said_of
 from coterie.core.shelf import shelf_name
 from coterie.data.population import Population
-from coterie.data.shelf import holds
-from coterie.data.sources.folders import Folders, mixed_with_folders
+from coterie.data.shelf import holds, whose
 from coterie.data.sources.studio import Studio
 from coterie.data.table import Skipped
 from coterie.engines.exchanges import QuorumLost
@@ -166,12 +165,12 @@ def noticed(source: Any, people: Population, skipped: Sequence[Skipped]) -> dict
     return {
         "clients": len(clients),
         "what": "documents" if holds(source) == "texts" else "pictures",
-        "who": "folders" if isinstance(source, Folders) else "people",
+        "who": whose(source),
         "train": sum(len(client.train) for client in clients.values()),
         "held_out": sum(len(client.held_out) for client in clients.values()),
         "unscored": [name for name, client in clients.items() if not len(client.held_out)],
         "skipped": [[some.name, some.reason] for some in skipped],
-        "hints": mixed_with_folders(source.paths) if isinstance(source, Folders) else [],
+        "hints": source.hints() if hasattr(source, "hints") else [],
     }
 
 

@@ -1,4 +1,7 @@
-"""The one-person door: a recipe for folders that are to become one adapter each, all trained in one pass."""
+"""The one-person door: a recipe for folders that are to become one adapter each, all trained in one pass.
+
+Folders of pictures or, where the backbone is a language model, of documents.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coterie.core.errors import UserError
-from coterie.data.sources.folders import require_no_shelves
+from coterie.models.shelves import BACKBONES, makes
 from coterie.runs.exchange import backbone_named
 from coterie.runs.plain import lay_over, setting
 from coterie.runs.reading import make_recipe
@@ -23,47 +26,69 @@ def training_recipe(
     """Nothing is shared and nothing sent: the form ``local``, with a client for each folder.
 
     Args:
-        folders: of pictures.
-        backbone: a name on the shelf, or where a pipeline of diffusers is.
+        folders: of pictures, or of documents.
+        backbone: a name on the shelf, or where a pipeline of diffusers or a language model of transformers is.
         steps: for each adapter, in all.
         rank: of the adapters.
-        batch: pictures in a step.
+        batch: pictures in a step, or windows of text.
         triggers: words before all captions: ``NAME=WORD`` for one folder, ``WORD`` for all others.
-        held_out: share of each folder's pictures that is kept to measure on; 0 trains on all.
+        held_out: share of each folder's pictures or documents that is kept to measure on; 0 trains on all.
         sets: ``key=value`` settings of the recipe, laid over all that.
         buckets: whether pictures keep about their shapes, instead of being cut square.
 
     Raises:
-        UserError: if a number is out of range, a setting is none, or a folder holds nothing but folders of pictures.
+        UserError: if a number is out of range, a setting is none, a folder holds nothing but folders, or documents are
+            to have what only pictures can.
     """
     if steps < 1:
         raise UserError(f"--steps: {steps} steps train nothing; wanted at least 1")
-    require_no_shelves(folders)
+    given = [setting(item) for item in sets]
+    chosen = _backbone(backbone, given)
+    data: dict[str, Any] = {"column": "client", "held_out": held_out}
+    paths = [str(folder) for folder in folders]
+    if makes(BACKBONES.build(chosen, "backbone")) == "texts":
+        _require_no_captions(triggers, buckets)
+        data["source"] = {"name": "text_folders", "paths": paths}
+    else:
+        data["source"] = {"name": "folders", "paths": paths, "triggers": trigger_words(triggers, folders)}
+        data["crop"] = "buckets" if buckets else "square"
     rounds = min(ROUNDS, steps)
     fit = {"steps": -(-steps // rounds), "batch": batch, "rate": 1e-3}
     plain: dict[str, Any] = {
         "name": "lora",
         "rounds": rounds,
         "form": {"name": "local", "fit": fit},
-        "backbone": backbone_named(backbone),
+        "backbone": chosen,
         "method": {"name": "lora", "rank": rank, "alpha": float(rank)},
-        "data": {
-            "source": {
-                "name": "folders",
-                "paths": [str(f) for f in folders],
-                "triggers": trigger_words(triggers, folders),
-            },
-            "column": "client",
-            "held_out": held_out,
-            "crop": "buckets" if buckets else "square",
-        },
+        "data": data,
     }
-    for item in sets:
-        lay_over(plain, *setting(item))
+    for key, value in given:
+        if key.partition(".")[0] != "backbone":  # those are in it
+            lay_over(plain, key, value)
     drawn = plain.setdefault("pictures", {})
     if isinstance(drawn, dict):  # a folder's captions have its trigger, which means nothing to another's adapter
         drawn.setdefault("own_prompts", not drawn.get("prompts"))
-    return make_recipe(plain, "train")
+    recipe = make_recipe(plain, "train")
+    if hasattr(recipe.data.source, "require_one_each"):
+        recipe.data.source.require_one_each()
+    return recipe
+
+
+def _backbone(named: str, given: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Settings of the backbone that is named, with those that are laid over them."""
+    chosen: dict[str, Any] = {"backbone": backbone_named(named)}
+    for key, value in given:
+        if key.partition(".")[0] == "backbone":
+            lay_over(chosen, key, value)
+    settings = chosen["backbone"]
+    return settings if isinstance(settings, dict) else {"name": settings}
+
+
+def _require_no_captions(triggers: Sequence[str], buckets: bool) -> None:
+    if triggers:
+        raise UserError(f"--trigger {triggers[0]}: a word before captions is for pictures; documents have no captions")
+    if buckets:
+        raise UserError("--buckets: is for pictures; documents have no shape")
 
 
 def trigger_words(given: Sequence[str], folders: Sequence[Path]) -> dict[str, str]:

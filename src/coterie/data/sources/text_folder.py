@@ -79,6 +79,18 @@ class TextFolder:
             yield Document(columns["document"], text, columns)
 
 
+def folders_within(root: Path) -> tuple[list[Path], int]:
+    """The folders in a folder that hold documents, and how many documents lie beside them.
+
+    Where all lie in ``train``, ``test`` and ``validation``, they are the folder's own.
+    """
+    files = [path for path in sorted(root.rglob("*")) if _is_document(root, path)]
+    inside = sorted({root / path.relative_to(root).parts[0] for path in files if path.parent != root})
+    if inside and {path.name for path in inside} <= SPLITS:
+        return [], len(files)
+    return inside, sum(path.parent == root for path in files)
+
+
 def _is_document(root: Path, path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     return path.suffix.lower() in ENDINGS and path.name != WISH and not hidden and path.is_file()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -14,6 +14,7 @@ from coterie.core.hub import hub_is_away, is_id
 from coterie.core.place import Place
 from coterie.models.backbone import Makes
 from coterie.models.language import LanguageModel
+from coterie.models.packed import KINDS, require_extra
 from coterie.models.pipeline_files import quiet
 from coterie.models.shelves import BACKBONES
 
@@ -30,6 +31,10 @@ class TransformersLm:
         path: folder as ``save_pretrained`` writes it, with its tokenizer, or an id on the Hugging Face hub.
         revision: of a hub id: branch, tag or commit.
         context: tokens of an example; 0 is 128, or what the model has where that is less.
+        checkpointing: ``on`` keeps only what enters each block of the network for the backward pass and computes the
+            rest again: less memory, about a third more time; ``auto`` does so where memory asks for it.
+        quantise: frozen linear layers of the network in 8 bits (``int8``) or 4 (``nf4``), by bitsandbytes, an extra;
+            ``auto`` does so where memory asks for it. Adapters stay in float32 and belong to the same backbone.
     """
 
     embedded: ClassVar = False
@@ -38,10 +43,17 @@ class TransformersLm:
     path: Annotated[str, Place(or_id=True)]
     revision: str = ""
     context: Annotated[int, Ge(0), Le(2**17)] = 0
+    checkpointing: Literal["auto", "on", "off"] = "auto"
+    quantise: Literal["auto", "none", "int8", "nf4"] = "auto"
 
     def load(self, dtype: torch.dtype, tokens: int, device: str = "cpu") -> LanguageModel:
+        if self.quantise in KINDS:
+            require_extra(f"backbone.quantise: {self.quantise}")
         network, tokenizer = opened(self.path, self.revision, dtype, device)
-        return LanguageModel(network, tokenizer, dtype, device, self.context, f"backbone.path: {self.path}")
+        return LanguageModel(
+            network, tokenizer, dtype, device, self.context, f"backbone.path: {self.path}",
+            self.checkpointing == "on", self.quantise,
+        )  # fmt: skip
 
 
 def opened(path: str, revision: str, dtype: torch.dtype, device: str) -> tuple[Any, Any]:
