@@ -137,4 +137,7 @@ def _read(file: Path) -> dict[str, Any]:
     wrong = [key for key, value in found.items() if not isinstance(value, Mapping)]
     if wrong:
         raise UserError(f"{file}: {wrong[0]}: wanted a table for each profile, like [{wrong[0]}]")
+    for place in (table.get(key) for table in found.values() for key in PLACES):
+        if isinstance(place, dict) and isinstance(place.get("file"), str):  # seen from the file that names it
+            place["file"] = str(file.parent / place["file"])
     return found

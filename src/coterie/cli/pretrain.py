@@ -19,7 +19,7 @@ def pretrain(
         list[Path] | None, typer.Option(help="Parquet file of books, for a language model; may be repeated.")
     ] = None,
     leave_out: Annotated[
-        list[str] | None, typer.Option(help="Author who is not read; may be repeated; otherwise six of them.")
+        list[str] | None, typer.Option(help="Author who is not read; may be repeated; otherwise six, '' for none.")
     ] = None,
     tokens: Annotated[int, typer.Option(help="Budget: tokens of books seen.", min=1)] = 7_600_000,
     pictures: Annotated[int, typer.Option(help="Budget: pictures seen.", min=1)] = 640_000,

@@ -17,7 +17,6 @@ def pretrain_on_books(
     out: Path, books: list[Path], tokens: int, device: str, seed: int, leave_out: Sequence[str] | None
 ) -> None:
     """Trains, and says where the model is; the first Ctrl-C lets the step end and saves."""
-    from coterie.pretraining.books import LEFT_OUT
     from coterie.pretraining.folder import seen_before
     from coterie.pretraining.language import LanguagePretraining, pretrain_language
 
@@ -31,7 +30,7 @@ def pretrain_on_books(
     try:
         with pretraining_listener(tokens, "tokens") as heard:
             settings = LanguagePretraining(tokens=tokens, device=device, seed=seed)
-            left_out = LEFT_OUT if leave_out is None else tuple(leave_out)
+            left_out = None if leave_out is None else tuple(name for name in leave_out if name)
             pretrain_language(out, books, settings, heard.tell, heard.progress, left_out, lambda: bool(asked))
     except KeyboardInterrupt as stop:
         seen = seen_before(out)

@@ -18,7 +18,7 @@ FOLDER = Path("docs/reference")
 HEAD = """# Commands
 
 What `coterie COMMAND --help` says. Bad input is one line and exit code 2; a run that was stopped with Ctrl-C ends with
-exit code 130 and says how to go on.
+exit code 130 and says how to go on. `coterie --version` prints the version.
 """
 WORDS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
@@ -29,6 +29,7 @@ def pages() -> Mapping[str, str]:
     from coterie.runs.offers import shelves_page
     from coterie.runs.recipe_page import recipe_page
     from coterie.runs.rules_page import rules_page
+    from coterie.studies.study_page import study_page
 
     return {
         "recipe.md": recipe_page(),
@@ -36,6 +37,7 @@ def pages() -> Mapping[str, str]:
         "air.md": air_page(),
         "rules.md": rules_page(),
         "shelves.md": shelves_page(),
+        "study.md": study_page(),
     }
 
 

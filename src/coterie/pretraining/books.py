@@ -26,15 +26,20 @@ COLUMNS = ("author", "split", "text")
 
 @dataclass(frozen=True)
 class Library:
-    """What is trained on, and what the loss is measured on: documents, and who wrote them."""
+    """What is trained on, and what the loss is measured on: documents, who wrote them, and whose are not read."""
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
     authors: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
-def read_books(files: Sequence[Path], left_out: Sequence[str] = LEFT_OUT) -> Library:
+def read_books(files: Sequence[Path], left_out: Sequence[str] | None = None) -> Library:
     """Books of all authors but some; ``validation`` is what the loss is measured on, ``test`` is not touched.
+
+    Args:
+        files: in parquet.
+        left_out: authors who are not read; None is those of ``LEFT_OUT`` who are there.
 
     Raises:
         UserError: if a file cannot be read, has not the columns, or an author to leave out is in none of them.
@@ -51,6 +56,7 @@ def read_books(files: Sequence[Path], left_out: Sequence[str] = LEFT_OUT) -> Lib
             raise UserError(f"{path}: not a file of books ({', '.join(COLUMNS)}): {reason}") from None
         rows += zip(*(map(str, found[name]) for name in COLUMNS), strict=True)
     known = {author for author, _, _ in rows}
+    left_out = [name for name in LEFT_OUT if name in known] if left_out is None else left_out
     for name in left_out:
         if name not in known:
             raise UserError(f"--leave-out {name}: no such author{nearest(name, known)}")
@@ -60,7 +66,8 @@ def read_books(files: Sequence[Path], left_out: Sequence[str] = LEFT_OUT) -> Lib
             parts[split].append("\n".join(text for _, _, text in some))
     if not parts["train"] or not parts["validation"]:
         raise UserError(f"{files[0]}: nothing is left to train on or to measure on; leave out fewer authors")
-    return Library(tuple(parts["train"]), tuple(parts["validation"]), tuple(sorted(known - set(left_out))))
+    authors, others = sorted(known - set(left_out)), sorted(left_out)
+    return Library(tuple(parts["train"]), tuple(parts["validation"]), tuple(authors), tuple(others))
 
 
 def vocabulary(texts: Sequence[str], size: int = VOCABULARY) -> Any:

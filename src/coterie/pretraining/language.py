@@ -24,7 +24,7 @@ from coterie.core.allocator import keep_freed_memory
 from coterie.core.errors import UserError
 from coterie.core.mixed import mixed
 from coterie.models.pipeline_files import quiet
-from coterie.pretraining.books import END, LEFT_OUT, VOCABULARY, Library, read_books, vocabulary
+from coterie.pretraining.books import END, VOCABULARY, Library, read_books, vocabulary
 from coterie.pretraining.curve import draw_curve
 from coterie.pretraining.folder import STATE, open_folder, progress_of, save_state
 from coterie.pretraining.llama import drop, optimisers_of, small_llama, window_loss
@@ -92,7 +92,7 @@ def pretrain_language(
     settings: LanguagePretraining,
     tell: Tell,
     progress: Progress = lambda seen, loss: None,
-    left_out: tuple[str, ...] = LEFT_OUT,
+    left_out: tuple[str, ...] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Trains until the budget is used up; a folder with a state is continued.
@@ -106,7 +106,7 @@ def pretrain_language(
         settings: of the run; ``FIXED`` says which must stay the same when a folder is continued.
         tell: gets a dict of numbers after every evaluation.
         progress: gets tokens seen and the mean training loss, a few times a second.
-        left_out: authors who are not read.
+        left_out: authors who are not read, see ``coterie.pretraining.books``.
         stopped: asked after every step; where it says so, everything is saved and this ends.
 
     Returns:
@@ -125,7 +125,7 @@ def pretrain_language(
         raise UserError(f"pre-training a language model needs torch 2.9 or later, here is {torch.__version__}")
     keep_freed_memory()
     library = read_books(books, left_out)
-    own = {**asdict(settings), "books": [p.name for p in books], "left_out": sorted(left_out)}
+    own = {**asdict(settings), "books": [p.name for p in books], "left_out": list(library.left_out)}
     open_folder(folder, {**own, "authors": library.authors}, FIXED)
     tokenizer = vocabulary(library.train, settings.vocabulary)
     _Run(folder, settings, tokenizer, library).play(tell, progress, stopped)

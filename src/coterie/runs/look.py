@@ -10,6 +10,7 @@ from coterie.core.errors import UserError, nearest
 from coterie.data.buckets import Buckets, Cut
 from coterie.data.picture import endings
 from coterie.data.shelf import SOURCES, Source
+from coterie.data.sources.text_folder import ENDINGS
 from coterie.data.table import Table
 
 
@@ -82,7 +83,7 @@ def source_of(what: str, asked: Asked) -> Source:
         return SOURCES.build({"name": "text_table", "path": what}, "data.source")
     if path.is_dir() and not _is_data_set(path):
         known, files = endings(), [file.suffix.lower() for file in path.rglob("*")]
-        if not known.intersection(files) and ".txt" in files:
+        if not known.intersection(files) and set(ENDINGS).intersection(files):
             return SOURCES.build({"name": "text_folder", "path": what}, "data.source")
         return SOURCES.build({"name": "image_folder", **words}, "data.source")
     words["image_column"] = asked.image_column

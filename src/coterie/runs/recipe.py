@@ -103,13 +103,14 @@ class Engine(Settings):
     """Where clients run, and with which numerics; resolved once, so that a run repeats bit by bit on its machine.
 
     Attributes:
-        workers: processes of one thread each; 0 is this one process, -1 one for each core.
-        memory: that all processes together may use, like ``3GB``.
-        device: where a pipeline computes: ``cpu``, ``cuda``, or ``auto`` for a graphics card where there is one. The
-            embedded backbones always compute on the processor.
-        width: clients in one pass of the bank; 0 chooses by memory.
+        workers: processes of one thread each; 0 is this one process, -1 one for each core that the memory has room
+            for, at most one for each client. With -1 a backbone that is not embedded stays in this one process.
+        memory: that all processes together may use, like ``3GB``; of the graphics card, where one computes.
+        device: where a pipeline or a model of transformers computes: ``cpu``, ``cuda``, or ``auto`` for a graphics card
+            where there is one. The embedded backbones always compute on the processor.
+        width: clients in one pass of the bank; 0 chooses by memory, at most six in each process.
         rows: of a call that scores or draws, two for a picture; a power of two, 0 chooses by memory.
-        dtype: ``fp32``, ``bf16``, or ``auto`` for bf16 where the processor computes in it.
+        dtype: ``fp32``, ``bf16``, or ``auto`` for bf16 where the device computes in it.
         moments: the optimiser's two numbers for each number of an adapter, in ``fp32`` or in 8 bits (``8bit``, by
             bitsandbytes, an extra); ``auto`` is ``8bit`` where a pipeline's memory asks for it.
         tokens: width of an encoded caption; 0 is 32, or 64 with the wish before it. In bf16

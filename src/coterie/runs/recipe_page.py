@@ -41,7 +41,7 @@ class Section(NamedTuple):
 
 def recipe_page() -> str:
     """The whole page, in Markdown; a table that several things have is told once."""
-    text, waiting = _table(Recipe, "")
+    text, waiting = table_of(Recipe, "")
     return HEAD + text + sections(waiting)
 
 
@@ -62,7 +62,7 @@ def _section(section: Section) -> tuple[str, list[Section]]:
     """The text of a table and the tables in it; of a shelf, everything that can stand there."""
     key, what = section
     if not isinstance(what, Shelf):
-        text, inner = _table(what, key)
+        text, inner = table_of(what, key)
         return f"\n{_about(what)}\n{text}", inner
     usual = f" Without a name: `{what.default}`." if what.default else ""
     names = names_at(what, key)
@@ -70,19 +70,24 @@ def _section(section: Section) -> tuple[str, list[Section]]:
     usual += f" In [uplink](#uplink) alone: {', '.join(others)}." if others else ""
     text, inner = f"\n`{key}.name` is one of {', '.join(f'`{name}`' for name in names)}.{usual}\n", []
     for name in names:
-        table, more = _table(what[name], key)
+        table, more = table_of(what[name], key)
         text += f'\n### {key}.name = "{name}"\n\n{_about(what[name])}\n{table}'
         inner += more
     return text, inner
 
 
-def _table(kind: type[Any], where: str) -> tuple[str, list[Section]]:
-    """The keys of a model or dataclass as a table, and the tables among them."""
+def table_of(kind: type[Any], where: str) -> tuple[str, list[Section]]:
+    """The keys of a model or dataclass as a table, and the tables among them.
+
+    Args:
+        kind: of it.
+        where: its dotted key; empty for the whole file.
+    """
     rows, inner = "", []
     notes = meanings(kind)
     for name, hint, default in _settings(kind):
         key = f"{where}.{name}" if where else name
-        mark, hint, bounds = _unwrapped(hint)
+        mark, hint, bounds = _unwrapped(_without_none(hint))
         many = get_origin(hint) is tuple
         part, of = _unwrapped(get_args(hint)[0])[:2] if many else (mark, hint)
         if isinstance(part, Shelf) or _is_table(of):
@@ -122,6 +127,12 @@ def _unwrapped(hint: Any) -> tuple[Any, Any, str]:
     )
 
 
+def _without_none(hint: Any) -> Any:
+    """What a setting is where it is given at all."""
+    kinds = [one for one in get_args(hint) if one is not type(None)]
+    return kinds[0] if get_origin(hint) in (Union, UnionType) and len(kinds) == 1 else hint
+
+
 def _is_table(hint: Any) -> bool:
     return isinstance(hint, type) and (is_dataclass(hint) or issubclass(hint, BaseModel))
 
@@ -145,6 +156,8 @@ def _type_in_words(hint: Any, mark: Any) -> str:
 def _default_in_words(default: Any) -> str:
     if default is MISSING:
         return "must be given"
+    if default is None:
+        return ""
     plain = as_plain(default)
     if isinstance(plain, dict) and "name" in plain:
         return f"`{plain['name']}`"

@@ -26,6 +26,7 @@ from coterie.runs.sizes import memory_bytes
 PROCESS_BYTES = 720 * 10**6  # an interpreter with torch, diffusers, transformers, backbone and text encoder, measured
 PIPELINE_BYTES = 550 * 10**6  # the same without backbone and text encoder, which a pipeline's prediction counts itself
 SERVER_BYTES = 400 * 10**6  # the main process beside workers
+ROOM = 400 * 10**6  # for training in a process, before there is one more
 
 
 def resolve(
@@ -43,12 +44,14 @@ def resolve(
     """
     engine = recipe.engine
     device = engine.device
-    if device == "auto":
+    if recipe.backbone.embedded:
+        device = "cpu"
+    elif device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = engine.dtype
     if dtype == "auto":
         dtype = "bf16" if computes_in_bf16(device) else "fp32"
-    workers = min(os.cpu_count() or 1, num_clients) if engine.workers < 0 else engine.workers
+    workers = _workers(engine, num_clients) if engine.workers < 0 else engine.workers
     alone = device != "cpu" or not recipe.backbone.embedded  # a large model is in memory once
     if workers == 1 or (alone and engine.workers < 0):
         workers = 0
@@ -70,6 +73,12 @@ def resolve(
     decided = {"width": plan.width, "moments": plan.moments, "rows": engine.rows or plan.rows}
     engine = recipe.engine.model_copy(update=decided)
     return recipe.model_copy(update={"engine": engine, "backbone": backbone}), plan
+
+
+def _workers(engine: Engine, num_clients: int) -> int:
+    """One for each core, but no more than there are clients, nor than the memory has room for."""
+    roomy = (memory_bytes(engine.memory) - SERVER_BYTES) // (PROCESS_BYTES + ROOM)
+    return max(1, min(os.cpu_count() or 1, num_clients, roomy))
 
 
 def plan_of(recipe: Recipe, num_clients: int) -> Plan:

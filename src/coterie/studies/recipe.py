@@ -61,7 +61,7 @@ class Arm(Settings):
         name: in tables.
         changes: keys of the recipe, laid over ``common``.
         rate_of: the arm whose learning rate it takes, where it has none of its own to choose.
-        trains: the bare model does not.
+        trains: whether anything is; with the bare model nothing.
         budget: how the steps are spent: in ``rounds``; all ``once``, in a single round; or the last round's as steps of
             one's own (``own last``).
         tries: dotted keys and the values that are tried on validation subjects, after the learning rate.

@@ -52,6 +52,17 @@ def every_link(tmp_path):
     return [LINKS.build(known.get(name, name), name) for name in LINKS.names()]
 
 
+def test_a_recording_is_seen_from_the_profile_that_names_it(tmp_path, monkeypatch):
+    every_link(tmp_path)  # writes a recording
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mine.toml").write_text(
+        '[tram]\nlike = "lte"\ncell = { name = "trace", file = "../trace.csv" }\n'
+    )
+    monkeypatch.chdir("/")
+    air, _ = air_of("tram", (), tmp_path / "profiles" / "mine.toml")
+    assert air.cell.carry(1000, "up", HERE).seconds > 0
+
+
 @pytest.mark.parametrize("way", ["up", "down", "across"])
 def test_what_holds_for_every_link(tmp_path, way):
     for link in every_link(tmp_path):

@@ -43,6 +43,8 @@ def test_authors_are_left_out_and_test_is_not_read(books):
     assert library.authors == ("bronte", "conrad")
     assert len(library.train) == len(library.held_out) == 2
     assert library.train[0].count("\n") == 8
+    assert read_books([books]).left_out == ("austen",)  # of those whom recipes read, who is there
+    assert read_books([books], []).authors == ("austen", "bronte", "conrad")
     with pytest.raises(UserError, match="--leave-out brontë: no such author; did you mean"):
         read_books([books], ["brontë"])
     with pytest.raises(UserError, match="nothing is left"):
