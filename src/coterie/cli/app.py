@@ -125,7 +125,7 @@ def train(
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a LoRA for every folder, all in one pass over one backbone; nobody else takes part."""
+    """Train a LoRA for every folder, side by side over one backbone; nobody else takes part."""
 
     def read() -> Any:
         from coterie.runs.train import training_recipe
