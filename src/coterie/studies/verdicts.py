@@ -148,9 +148,10 @@ def verdict(h: Hypothesis, results: Results) -> Verdict:
         whole = tables[h.reference] - tables[h.other]
         found = hierarchical_ratio(difference, whole, groups)
         gained = float(macro(whole, looks).mean()) > 0
-        holds = gained and found.mean >= h.margin
-        note = "" if gained else f"{h.reference} gains nothing over {h.other}, so there is nothing to have a share of"
-        return _judged(h, holds, (found.mean, found.low, found.high), (ahead, of), note)
+        if not gained:
+            note = f"{h.reference} gains nothing over {h.other}, so there is nothing to have a share of"
+            return Verdict(h, "not supported", won=ahead, of=of, note=note)
+        return _judged(h, found.mean >= h.margin, (found.mean, found.low, found.high), (ahead, of), "")
     interval = hierarchical(difference, groups)
     if h.criterion == "no worse":
         holds = (interval.mean if interval.low is None else interval.low) >= -h.margin

@@ -49,6 +49,15 @@ def test_the_arms_of_a_shipped_study_have_equal_budgets(name, setting):
 
 
 @pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("setting", ["standard", "full"])
+def test_rates_are_chosen_where_groups_can_be(name, setting):
+    """With one person of each look a group is a person, and a rate for groups cannot be told."""
+    picked = chosen(RECIPES / f"{name}.toml", setting, Path("data"))
+    assert picked.setting.tuning["data"]["source"]["each"] == 2
+    assert "rates chosen on two people of each" in picked.setting.about
+
+
+@pytest.mark.parametrize("name", STUDIES)
 def test_people_wish_in_every_kind_of_words_and_never_alike(name):
     _, people, _ = People(RECIPES / f"{name}-people.toml").described()
     together = [person for person in people.values() if not person.apart]
