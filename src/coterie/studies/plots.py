@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 Pixels = NDArray[np.uint8]
 INK, QUIET, PALE, ACCENT, AGAINST = "#1d1c1a", "#8a867c", "#e6e2d8", "#1b5fae", "#b4451f"
 ROW, TOP, LEFT, WIDTH = 26, 14, 360, 960
+LETTER = 7.6  # pixels that a letter takes at most, on average
 POWERS = 10  # so many times farther to the right than another line one may end on an even scale
 
 
@@ -45,9 +46,10 @@ def dots(lines: Sequence[Line], label: str) -> str:
     low, high = min([0.0, *numbers]), max([0.0, *numbers])
     pad = 0.04 * (high - low or 1.0)
     low, high = low - pad, high + pad
+    left = max(LEFT, LETTER * max((len(line.name) for line in lines), default=0) + 24)
 
     def at(x: float) -> float:
-        return LEFT + (x - low) / (high - low) * (WIDTH - LEFT - 20)
+        return left + (x - low) / (high - low) * (WIDTH - left - 20)
 
     bottom = TOP + ROW * len(lines)
     parts = []
@@ -57,7 +59,7 @@ def dots(lines: Sequence[Line], label: str) -> str:
         parts.append(_text(at(tick), bottom + 18, f"{tick:g}", "middle", QUIET))
     for k, line in enumerate(lines):
         y = TOP + ROW * (k + 0.5)
-        parts.append(_text(LEFT - 12, y + 4.5, line.name, "end", INK))
+        parts.append(_text(left - 12, y + 4.5, line.name, "end", INK))
         if line.limit is not None:
             parts.append(_tick(at(line.limit), y, 7, "#c9c4b8", 3))
         if line.low is not None and line.high is not None:
