@@ -8,6 +8,7 @@ from coterie.core.errors import UserError
 from coterie.data.partition import hold_out
 from coterie.data.shelf import SOURCES
 from coterie.data.texts import opening, wholes
+from coterie.runs.look import Asked, source_of
 
 
 def read(name, path, **more):
@@ -187,3 +188,9 @@ def test_wrong_readers_are_refused_in_one_line(library, text, said):
         readers(library).read(0)
     assert "\n" not in str(error.value)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("ending", [".txt", ".md"])
+def test_a_folder_of_documents_is_known_by_either_ending(tmp_path, ending):
+    (tmp_path / f"one{ending}").write_text("A letter.")
+    assert source_of(str(tmp_path), Asked()).shelf_name == "text_folder"
