@@ -132,6 +132,8 @@ def test_folders_beside_pictures_are_told_and_those_that_belong_together_are_not
     (folders / "listed" / "metadata.jsonl").write_text("\n".join(lines))
     assert typed("new", "split", "listed")[0] == 0
     assert [Folders((folders / name,)).hints() for name in ("split", "listed", "ben")] == [[], [], []]
+    table = Folders((folders / "split", folders / "ben")).read(16)
+    assert table.columns["split"] == ("test",) * 4 + ("train",) * 4 + ("",) * 4
 
 
 def test_a_mistake_that_is_found_before_the_first_round_leaves_nothing_behind(typed, folders):

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from coterie.data.partition import hold_out
 from coterie.data.sources.text_folders import TextFolders
 from coterie.runs.reading import read_recipe
 
@@ -88,6 +89,18 @@ def test_folders_beside_documents_are_told_and_splits_are_not(folders):
     parted = TextFolders((folders / "parted",))
     parted.require_one_each()
     assert parted.hints() == []
+
+
+def test_what_lies_in_test_is_held_out_and_other_folders_share_out_their_own(folders):
+    for name in ("train", "test"):
+        (folders / "parted" / name).mkdir(parents=True)
+        for i in range(3):
+            (folders / "parted" / name / f"{i}.txt").write_text(f"{name} {i}")
+    table = TextFolders((folders / "ann", folders / "parted")).read()
+    train, held = hold_out(table, range(4, 10), 0.25, 0)
+    assert {table.captions[i].split()[0] for i in train} == {"train"}
+    assert {table.captions[i].split()[0] for i in held} == {"test"}
+    assert [len(part) for part in hold_out(table, range(4), 0.25, 0)] == [3, 1]
 
 
 @pytest.mark.parametrize(

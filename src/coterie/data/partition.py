@@ -100,9 +100,10 @@ def pooled(table: Table) -> Partition:
 def hold_out(table: Table, indices: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
     """Parts a client's rows into training and held-out ones.
 
-    A column ``split`` decides where there is one (``train`` against ``test``, ``validation`` or ``held-out``). Else
-    whole groups are drawn until ``share`` is reached: rows with the same caption, the same ``subject`` or of the same
-    ``document`` are one group and stay together, so that nothing held out has been seen under another number.
+    A column ``split`` decides where it says anything of these rows (``train`` against ``test``, ``validation`` or
+    ``held-out``). Else whole groups are drawn until ``share`` is reached: rows with the same caption, the same
+    ``subject`` or of the same ``document`` are one group and stay together, so that nothing held out has been seen
+    under another number.
 
     Args:
         table: the rows.
@@ -119,8 +120,8 @@ def hold_out(table: Table, indices: Sequence[int], share: float, seed: int) -> t
     if not 0 < share < 1:
         raise UserError(f"held_out: {share} is not above 0 and below 1; 0.2 keeps one picture in five")
     rows = sorted(int(i) for i in indices)
-    if "split" in table.columns:
-        split = table.columns["split"]
+    split = table.columns.get("split", ("",) * len(table))
+    if any(split[i] for i in rows):
         for i in rows:
             if split[i] not in HELD_OUT | {"train"}:
                 raise UserError(f"split: row {i} is in {split[i]!r}{nearest(split[i], HELD_OUT | {'train'})}")

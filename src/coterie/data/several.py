@@ -33,10 +33,10 @@ def names_of(folders: Sequence[Path]) -> list[str]:
 def beside_each_other(names: Sequence[str], tables: Sequence[Table]) -> Table:
     """One table of what each folder holds, with the folder's name in the column ``client``.
 
-    Wishes stay, and which document a row is of; columns of other names are the folders' own and are left out.
+    Wishes stay, which document a row is of, and which part of a split; other columns are the folders' own and left out.
     """
     columns = {"client": tuple(name for name, table in zip(names, tables, strict=True) for _ in table.captions)}
-    for column, prefixed in (("document", True), ("wish", False)):
+    for column, prefixed in (("document", True), ("wish", False), ("split", False)):
         values = [
             f"{name}/{value}" if prefixed and value else value
             for name, table in zip(names, tables, strict=True)

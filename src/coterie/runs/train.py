@@ -1,4 +1,4 @@
-"""The one-person door: a recipe for folders that are to become one adapter each, all trained in one pass.
+"""The one-person door: a recipe for folders that are to become one adapter each, trained side by side.
 
 Folders of pictures or, where the backbone is a language model, of documents.
 """

@@ -146,11 +146,10 @@ def verdict(h: Hypothesis, results: Results) -> Verdict:
     ahead, of = won(difference, looks)
     if h.criterion == "share":
         whole = tables[h.reference] - tables[h.other]
-        found = hierarchical_ratio(difference, whole, groups)
-        gained = float(macro(whole, looks).mean()) > 0
-        if not gained:
+        if float(macro(whole, looks).mean()) <= 0:
             note = f"{h.reference} gains nothing over {h.other}, so there is nothing to have a share of"
             return Verdict(h, "not supported", won=ahead, of=of, note=note)
+        found = hierarchical_ratio(difference, whole, groups)
         return _judged(h, found.mean >= h.margin, (found.mean, found.low, found.high), (ahead, of), "")
     interval = hierarchical(difference, groups)
     if h.criterion == "no worse":

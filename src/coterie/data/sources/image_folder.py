@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coterie.core.errors import UserError, nearest
+from coterie.data import subfolders
 from coterie.data.buckets import Cut
 from coterie.data.captions import NotText, caption_column, listed, printable, read_text, require_file_name
 from coterie.data.picture import NO_CAPTION, Row, endings, gather
@@ -14,7 +15,6 @@ from coterie.data.shelf import SOURCES
 from coterie.data.table import Skipped, Table
 
 METADATA = ("metadata.jsonl", "metadata.csv")
-SPLITS = frozenset({"train", "test", "validation"})
 
 
 @SOURCES.register("image_folder")
@@ -65,7 +65,7 @@ class ImageFolder:
         return Table(table.pixels, table.captions, table.columns, skipped)
 
     def _rows(self, root: Path, pictures: list[Path], about: Mapping[Path, dict[str, str]]) -> Iterator[Row]:
-        parted = _parted(root, pictures)
+        parted = subfolders.is_parted(root, pictures)
         wishes: dict[Path, str] = {}
         for path in pictures:
             folders = list(path.relative_to(root).parts[:-1])
@@ -118,13 +118,12 @@ _CAPTION = "\0caption"  # no column of a file can have this name
 def folders_within(root: Path) -> tuple[list[Path], int]:
     """The folders in a folder that hold pictures, and how many pictures lie beside them.
 
-    Where a list is in the folder, or all lie in ``train``, ``test`` and ``validation``, they are the folder's own.
+    Where a list is in the folder, or they are parts of a split, they are the folder's own.
     """
     pictures = _pictures(root)
-    inside = sorted({root / path.relative_to(root).parts[0] for path in pictures if path.parent != root})
-    if _parted(root, pictures) or any((root / name).is_file() for name in METADATA):
+    if any((root / name).is_file() for name in METADATA):
         return [], len(pictures)
-    return inside, sum(path.parent == root for path in pictures)
+    return subfolders.folders_within(root, pictures)
 
 
 def _pictures(root: Path) -> list[Path]:
@@ -133,16 +132,10 @@ def _pictures(root: Path) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts))
 
 
-def _parted(root: Path, pictures: list[Path]) -> bool:
-    """Whether the first folders are splits."""
-    tops = {path.relative_to(root).parts[0] for path in pictures if path.parent != root}
-    return bool(tops) and tops <= SPLITS
-
-
 def _bare(root: Path, pictures: list[Path]) -> list[str]:
     """Folders of clients in which no picture lies."""
     clients = [path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if _parted(root, pictures):
+    if subfolders.is_parted(root, pictures):
         clients = [path for top in clients for path in sorted(top.iterdir()) if path.is_dir()]
     full = {parent for path in pictures for parent in path.parents}
     return [_name(root, path) for path in clients if path not in full and not path.name.startswith(".")]

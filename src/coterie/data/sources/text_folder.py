@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from coterie.core.errors import UserError
+from coterie.data import subfolders
 from coterie.data.buckets import Cut
 from coterie.data.captions import NotText, printable, read_text
 from coterie.data.picture import endings as picture_endings
@@ -16,7 +17,6 @@ from coterie.data.table import Table
 from coterie.data.texts import LARGEST_BYTES, Document, gather
 
 ENDINGS = (".txt", ".md")
-SPLITS = frozenset({"train", "test", "validation"})
 WISH = "wish.txt"
 
 
@@ -48,7 +48,7 @@ class TextFolder:
             raise UserError(
                 f"{root}: {'is a file; wanted a folder of text files' if root.exists() else 'no such folder'}"
             )
-        files = sorted(path for path in root.rglob("*") if _is_document(root, path))
+        files = _documents(root)
         if not files:
             pictures = sum(path.suffix.lower() in picture_endings() for path in root.rglob("*"))
             hint = f"; it holds {pictures} pictures, which the source image_folder reads" if pictures else ""
@@ -56,8 +56,7 @@ class TextFolder:
         return gather(self._found(root, files), str(root))
 
     def _found(self, root: Path, files: list[Path]) -> Iterator[Document]:
-        tops = {path.relative_to(root).parts[0] for path in files if path.parent != root}
-        parted = bool(tops) and tops <= SPLITS
+        parted = subfolders.is_parted(root, files)
         wishes: dict[Path, str] = {}
         for path in files:
             name, folders = path.relative_to(root), list(path.relative_to(root).parts[:-1])
@@ -80,15 +79,12 @@ class TextFolder:
 
 
 def folders_within(root: Path) -> tuple[list[Path], int]:
-    """The folders in a folder that hold documents, and how many documents lie beside them.
+    """The folders in a folder that hold documents, and how many documents lie beside them."""
+    return subfolders.folders_within(root, _documents(root))
 
-    Where all lie in ``train``, ``test`` and ``validation``, they are the folder's own.
-    """
-    files = [path for path in sorted(root.rglob("*")) if _is_document(root, path)]
-    inside = sorted({root / path.relative_to(root).parts[0] for path in files if path.parent != root})
-    if inside and {path.name for path in inside} <= SPLITS:
-        return [], len(files)
-    return inside, sum(path.parent == root for path in files)
+
+def _documents(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if _is_document(root, path))
 
 
 def _is_document(root: Path, path: Path) -> bool:

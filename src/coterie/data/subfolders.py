@@ -1,0 +1,28 @@
+"""What the folders in somebody's folder mean: parts of a split, or clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+SPLITS = frozenset({"train", "test", "validation"})
+
+
+def is_parted(root: Path, files: Sequence[Path]) -> bool:
+    """Whether all files that lie deeper than the folder lie in ``train``, ``test`` and ``validation``."""
+    tops = _tops(root, files)
+    return bool(tops) and tops <= SPLITS
+
+
+def folders_within(root: Path, files: Sequence[Path]) -> tuple[list[Path], int]:
+    """The folders in a folder that hold some of its files, and how many lie beside them.
+
+    Parts of a split are no folders in it: what lies there is its own.
+    """
+    if is_parted(root, files):
+        return [], len(files)
+    return sorted(root / name for name in _tops(root, files)), sum(path.parent == root for path in files)
+
+
+def _tops(root: Path, files: Sequence[Path]) -> set[str]:
+    return {path.relative_to(root).parts[0] for path in files if path.parent != root}
