@@ -405,6 +405,13 @@ def test_wrong_words_to_generate(coterie, finished):
     for nothing in ("", "  "):
         assert "--prompt: it is empty" in complaint(coterie("generate", finished, "--prompt", nothing))
     assert "is no name=weight" in complaint(coterie(*ask, "--mix", "client-1=much"))
+    for size, said in (
+        ("large", "'large' is no width and height in pixels, like 512x768"),
+        ("64x9000", "64x9000: at most 4096 pixels a side"),
+        ("64x32", "64x32: this model draws squares of 16x16 only"),
+    ):
+        assert said in complaint(coterie(*ask, "--bare", "--size", size))
+    assert coterie(*ask, "--bare", "--size", "16X16")[0] == 0
 
 
 def test_an_adapter_of_another_backbone_or_a_broken_one(coterie, finished, tmp_path):

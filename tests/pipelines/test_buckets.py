@@ -14,6 +14,7 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from PIL import Image
 
 from coterie.bank.bank import Bank
+from coterie.bank.denoise import Request, sample
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.bank.fit import FitJob, fit
 from coterie.bank.memory import Way, plan_for
@@ -27,6 +28,7 @@ from coterie.models.pipeline_files import quiet
 from coterie.report import make_report
 from coterie.report.read import pictures_in
 from coterie.runs.build import prepared
+from coterie.runs.handle import Run
 from coterie.runs.run import start
 from coterie.runs.train import training_recipe
 
@@ -127,16 +129,12 @@ def test_what_is_held_out_is_scored_by_shape_and_depends_on_no_mate(backbone: Pi
 
 
 def test_other_shapes_are_drawn_as_the_pipeline_draws_them(backbone: Pipeline) -> None:
-    """Sizes, places of tokens and aspect ratios are what diffusers tells the network; as many tokens as the square."""
-    height, width = backbone.side // 2, backbone.side * 2
-    channels, high, wide = backbone._shape
-    latents = torch.randn(1, channels, high // 2, wide * 2, generator=torch.Generator().manual_seed(4))
-    x, levels = latents, backbone.grid(STEPS)
-    for i in range(STEPS):
-        x = backbone.step(
-            x, backbone.encode([PROMPT]), levels[i : i + 1], levels[i + 1 : i + 2], torch.tensor([GUIDANCE])
-        )
-    ours = backbone.finish(x)[0]
+    """Sizes, places of tokens, aspect ratios and levels are what diffusers has for a picture of twice the area."""
+    size = height, width = backbone.side, backbone.side * 2
+    latents = backbone.noise([4], size)
+    bank = Bank(backbone, backbone.layout(2, 2.0, "attention"), 1)
+    ours = sample(bank, [Request(PROMPT, (), 4, STEPS, GUIDANCE)], width=1, size=size)[0]
+    bank.close()
     with quiet():
         pipe = DiffusionPipeline.from_pretrained(backbone.settings.path)
         if not type(pipe.scheduler).__name__.startswith("FlowMatch"):
@@ -200,6 +198,8 @@ def test_a_run_from_folders_to_the_report(saved: dict[str, Path], tmp_path: Path
     assert digests[0] == digests[1]
     own = pictures_in(tmp_path / "run-0" / "sites" / "ann" / "pictures" / "own")
     assert len({picture.shape for picture in own}) > 1
+    (drawn,) = Run.open(tmp_path / "run-0").generate("a cat", client="ann", steps=1, size=(32, 64))
+    assert drawn.size == (32, 64)
     assert all(len(picture) * picture.shape[1] <= 32 * 32 for picture in own)
     page = Path(make_report(tmp_path / "run-0")).read_text()
     assert ";--w:1.0;--h:0." in page

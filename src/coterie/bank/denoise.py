@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import cast
@@ -16,11 +16,15 @@ from coterie.bank.bank import Bank
 from coterie.bank.compose import Mix, Way, active, denoisers
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
+from coterie.core.progress import Steps, unheard
 from coterie.core.room import with_room
+from coterie.core.size import Size
 from coterie.models.backbone import Draws
 
 WIDTH = 8  # requests a call, unless memory allows fewer
-NO_ROOM = "not even one picture fits into memory: {}; lower backbone.side, or set backbone.quantise to int8 or nf4"
+NO_ROOM = (
+    "not even one picture fits into memory: {}; lower --size or backbone.side, or set backbone.quantise to int8 or nf4"
+)
 
 
 @dataclass(frozen=True)
@@ -42,29 +46,33 @@ def sample(
     bank: Bank,
     requests: Sequence[Request],
     width: int = WIDTH,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Steps = unheard,
+    size: Size | None = None,
 ) -> NDArray[np.uint8]:
-    """Pictures ``(n, side, side, 3)`` in the order of the requests.
+    """Pictures ``(n, height, width, 3)`` in the order of the requests, squares unless a ``size`` is given.
 
-    A picture depends on its own request and on ``width`` alone: calls are filled up to it, and a call holds mixes of
-    one length and rank, because the products' inner size is that length times the rank and changes their rounding. No
-    call has more than ``bank.rows`` rows, two for every denoiser; fewer where memory runs out.
+    A picture depends on its own request, ``width`` and ``size`` alone: calls are filled up to the width, and a call
+    holds mixes of one length and rank, because the products' inner size is that length times the rank and changes their
+    rounding. No call has more than ``bank.rows`` rows, two for every denoiser; fewer where memory runs out.
 
     Raises:
         UserError: if not even one picture fits into memory.
     """
     return with_room(
-        lambda: _drawn(bank, requests, min(width, max(1, bank.rows // 2)), progress), bank.fewer_rows, NO_ROOM
+        lambda: _drawn(bank, requests, min(width, max(1, bank.rows // 2)), progress, size), bank.fewer_rows, NO_ROOM
     )
 
 
 @torch.no_grad()
 def _drawn(
-    bank: Bank, requests: Sequence[Request], width: int, progress: Callable[[int, int], None]
+    bank: Bank,
+    requests: Sequence[Request],
+    width: int,
+    progress: Steps,
+    size: Size | None,
 ) -> NDArray[np.uint8]:
     backbone = cast(Draws, bank.backbone)
-    side = backbone.side
-    out = np.zeros((len(requests), side, side, 3), np.uint8)
+    out = np.zeros((len(requests), *(size or (backbone.side, backbone.side)), 3), np.uint8)
     chunks = _chunks(bank, requests, width)
     total, done = sum(max(requests[i].steps for i in chunk) for chunk in chunks), 0
     for chunk in chunks:
@@ -72,12 +80,12 @@ def _drawn(
         members = [requests[i] for i, _, _ in lanes]
         filled = members + [Request("", (), 0, 1)] * (width - len(members))
         prompts = backbone.encode([request.prompt for request in filled])
-        x = backbone.noise([request.seed for request in filled])
+        x = backbone.noise([request.seed for request in filled], size)
         guidance = torch.tensor([request.guidance for request in filled])
         most = max(request.steps for request in filled)
         sigmas = torch.zeros(len(filled), most + 1)  # a request with fewer steps stays at noise level zero
         for i, request in enumerate(filled):
-            sigmas[i, : request.steps + 1] = backbone.grid(request.steps)
+            sigmas[i, : request.steps + 1] = backbone.grid(request.steps, size)
         bound: list[list[int]] = []
         try:
             for step in range(most):

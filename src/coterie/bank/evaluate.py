@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from coterie.bank.bank import Bank
 from coterie.bank.compose import Mix
 from coterie.core.adapter import Adapter
 from coterie.core.factors import changes_nothing
+from coterie.core.progress import Steps, unheard
 from coterie.core.room import with_room
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
 
@@ -33,9 +34,7 @@ class EvalJob:
     rows: Rows | Shaped
 
 
-def evaluate(
-    bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int], None] = lambda done, total: None
-) -> list[Tensor]:
+def evaluate(bank: Bank, jobs: Sequence[EvalJob], progress: Steps = unheard) -> list[Tensor]:
     """Loss of every row of every job, float32 ``(rows,)``, in the jobs' order; bucket by bucket where there are some.
 
     Equal adapters on the very same rows (two members of a cluster on their style's pictures) are scored once, and one
@@ -54,7 +53,7 @@ def _is_bare(bank: Bank, adapter: Adapter | None) -> bool:
 
 
 @torch.no_grad()
-def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Callable[[int, int], None]) -> list[Tensor]:
+def _evaluated(bank: Bank, jobs: Sequence[EvalJob], progress: Steps) -> list[Tensor]:
     group = min(GROUP, bank.rows)
     groups = bank.rows // group
     first: dict[tuple[str, int], int] = {}

@@ -23,10 +23,9 @@ from coterie.bank.optimiser import optimiser_for
 from coterie.bank.schedule import Turn, passes, plain_turns, turns
 from coterie.bank.shape import sizes_of, slots_for
 from coterie.core.adapter import Adapter, LowRank
+from coterie.core.progress import Steps, unheard
 from coterie.core.work import EVERY_LEVEL, Fit, Fitted, Levels
 from coterie.models.backbone import Rows, Shaped, count_of, sets_of
-
-Progress = Callable[[int, int], None]
 
 
 class NotFinite(Exception):
@@ -60,7 +59,7 @@ class FitJob:
         return turns([count_of(rows) for rows in self.prepared], self.fit.steps, self.seed)
 
 
-def fit(bank: Bank, jobs: Sequence[FitJob], progress: Progress = lambda done, total: None) -> list[Fitted | NotFinite]:
+def fit(bank: Bank, jobs: Sequence[FitJob], progress: Steps = unheard) -> list[Fitted | NotFinite]:
     """Trains all jobs; answers in their order.
 
     Clients with the same batch size and optimiser share passes, those on top of frozen adapters of one rank among

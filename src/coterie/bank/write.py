@@ -13,6 +13,7 @@ from torch import Tensor
 from coterie.bank.bank import Bank
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
+from coterie.core.progress import Steps, unheard
 from coterie.core.room import with_room
 from coterie.models.backbone import Writes
 
@@ -54,7 +55,7 @@ def write(
     writing: Writing,
     width: int = WIDTH,
     hear: Hear = lambda index, piece: None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Steps = unheard,
 ) -> list[str]:
     """How each prompt goes on, in the order of the requests; the prompts are not repeated.
 
@@ -96,7 +97,7 @@ def _written(
     writing: Writing,
     width: int,
     hear: Hear,
-    progress: Callable[[int, int], None],
+    progress: Steps,
 ) -> list[str]:
     out = [""] * len(asked)
 

@@ -14,6 +14,7 @@ from coterie.cli.air import air
 from coterie.cli.audit import audit_app
 from coterie.cli.data import data_app
 from coterie.cli.exchange import export, import_file, merge, verify
+from coterie.cli.generate import generate
 from coterie.cli.options import AsJson, BackboneOption, Format, Memory, RunArgument, Sets
 from coterie.cli.pretrain import pretrain
 from coterie.core.errors import Halted, Interrupted, UserError, nearest
@@ -270,54 +271,7 @@ def adapters(run: RunArgument, format: Format = "table") -> None:
         raise UserError(f"{run}: none of its {len(rows)} adapters can be read")
 
 
-@app.command()
-def generate(
-    run: RunArgument,
-    prompt: Annotated[str, typer.Option(help="What to draw, or how a text begins.")],
-    client: Annotated[str | None, typer.Option(help="Draw or write with what this person keeps.")] = None,
-    cluster: Annotated[str | None, typer.Option(help="Draw with an adapter of the server, like cluster-0.")] = None,
-    mix: Annotated[str | None, typer.Option(help="Draw with a mix, like cluster-0=0.6,cluster-2=0.4.")] = None,
-    way: Annotated[str, typer.Option(help="How a mix draws: merge, composite, switch or schedule.")] = "merge",
-    bare: Annotated[bool, typer.Option("--bare", help="Draw with the bare backbone.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the first picture or text; the next ones count up.", min=0)] = 0,
-    n: Annotated[
-        int | None, typer.Option("-n", help="How many; otherwise 8 pictures or 1 text.", min=1, max=256)
-    ] = None,
-    steps: Annotated[int, typer.Option(help="Denoising steps of a picture.", min=1, max=1000)] = 24,
-    guidance: Annotated[float, typer.Option(help="How strictly a picture follows the prompt.", min=1)] = 3.0,
-    tokens: Annotated[int | None, typer.Option(help="Of a text, at most; otherwise the run's texts.tokens.")] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="Of a text: 0 takes the likeliest token; otherwise the run's.")
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option("--top-p", help="Share of the likeliest tokens drawn from; otherwise the run's.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the pictures; texts are written there too.")] = None,
-    note_prompt: Annotated[bool, typer.Option(help="Write the prompt into the pictures.")] = False,
-) -> None:
-    """Draw or write with adapters of a run; without a choice, with those that the prompt picks, and say which.
-
-    Pictures become files. A text appears word by word; the same seed gives the same text.
-    """
-    from coterie.runs.generate import Wanted, draw, makes_texts, way_named
-
-    written = makes_texts(run)
-    many = n or (1 if written else 8)
-    wanted = Wanted(prompt, client, cluster, mix, seed, many, steps, guidance, way_named(way), note_prompt, bare)
-    if written:
-        from coterie.cli.telling import tell_texts
-
-        tell_texts(run, wanted, {"tokens": tokens, "temperature": temperature, "top_p": top_p}, out)
-        return
-    for key, value in (("--tokens", tokens), ("--temperature", temperature), ("--top-p", top_p)):
-        if value is not None:
-            raise UserError(f"{key}: is for texts, and the backbone of {run} makes pictures; leave it out")
-    sheet, chosen = draw(run, wanted, out)
-    if chosen:
-        typer.echo(chosen, err=True)
-    typer.echo(str(sheet))
-
-
+app.command()(generate)
 app.command()(export)
 app.command("import")(import_file)
 app.command()(merge)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from coterie.cli.options import Format
+from coterie.cli.progress import steps_bar
 
 audit_app = typer.Typer(
     help="Measure how prompts are routed, what encoded wishes give away, and what mixes of clusters draw.",
@@ -30,7 +28,7 @@ def routing(
     from coterie.engines.disk import write_bytes
     from coterie.runs.audit_routing import audit_routing
 
-    with _bar("routing") as progress:
+    with steps_bar("routing") as progress:
         found = audit_routing(run, progress)
     path = out or run / "audit" / "routing.json"
     write_bytes(path, json.dumps(found, indent=1, sort_keys=True).encode())
@@ -56,7 +54,7 @@ def prompts(
     from coterie.runs.prompts_page import write_pages
 
     folder = place(what, out)
-    with _bar("reading wishes back") as progress:
+    with steps_bar("reading wishes back") as progress:
         found = audit_prompts(what, seeds, progress)
     page = write_pages(found, folder)
     print_rows(table(found), format, "")
@@ -83,7 +81,7 @@ def hybrids(
     if len({run.name for run in runs}) < len(runs):
         raise UserError("audit hybrids: two runs of one name; give each folder its own")
     for run in runs:
-        with _bar(f"drawing hybrids of {run.name}") as progress:
+        with steps_bar(f"drawing hybrids of {run.name}") as progress:
             audits[run.name] = audit_hybrids(run, None if audits else folder, draws, progress)
     if not common_pairs(list(audits.values())):
         raise UserError("audit hybrids: no two styles have clusters in all of these runs")
@@ -91,30 +89,3 @@ def hybrids(
     shown = ("name", "both", "subject", "mean", "low", "high", "supported")
     print_rows([{key: getattr(way, key) for key in shown} for way in judged(list(audits.values()))], format, "")
     typer.echo(f"{page}; a sheet of pictures for each pair beside it", err=True)
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A live line on a terminal; elsewhere one line on standard error for every fifth that is done."""
-    if not sys.stderr.isatty():
-        yield _fifths(what)
-        return
-    from rich.console import Console
-
-    from coterie.cli.progress import live_bar
-
-    with live_bar(Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, detail="loading")
-        yield lambda done, total: bar.update(task, completed=done, total=total, detail=f"{done}/{total}")
-
-
-def _fifths(what: str) -> Callable[[int, int], None]:
-    """Says how far it is, at the first step and whenever another fifth is done, and never the same twice."""
-    said: set[int] = set()
-
-    def progress(done: int, total: int) -> None:
-        if (fifth := 5 * done // max(1, total)) not in said:
-            said.add(fifth)
-            typer.echo(f"{what}: {done} of {total}", err=True)
-
-    return progress

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from coterie.cli.options import RunArgument
+from coterie.cli.progress import steps_bar
 from coterie.core.errors import UserError
 
 
@@ -80,7 +81,8 @@ def merge(
         shares = [float(word) for word in weights.split(",") if word.strip()]
     except ValueError as error:
         raise UserError(f"--weights {weights}: wanted numbers with commas between, like 0.5,0.3,0.2") from error
-    got = merge_files(adapters, backbone_named(backbone), out, rule, shares, rank, density)
+    with steps_bar("drawing each and the mix") as progress:
+        got = merge_files(adapters, backbone_named(backbone), out, rule, shares, rank, density, progress=progress)
     typer.echo(f"{out}: {len(got.adapter.layout.parts)} layers, from ranks {', '.join(map(str, got.ranks))}")
     if got.discarded is not None:
         typer.echo(f"share of the energy that the rank could not hold: {got.discarded:.4f}")

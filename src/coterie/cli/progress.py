@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from coterie.cli.words import clock, round_name, sentence
+from coterie.core.progress import Steps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,3 +146,28 @@ class Live:
         """A round, or a step of what follows all rounds: where it begins on the bar and how much of that it is."""
         self.done, self.span, self.before, self.reached, self.last = done, span, 0.0, 0.0, ("", 0)
         self.bar.update(self.task, completed=done, detail=detail)
+
+
+@contextlib.contextmanager
+def steps_bar(what: str) -> Iterator[Steps]:
+    """A live line on a terminal; elsewhere one line on standard error for every fifth that is done."""
+    if not sys.stderr.isatty():
+        yield _fifths(what)
+        return
+    from rich.console import Console
+
+    with live_bar(Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, detail="loading")
+        yield lambda done, total: bar.update(task, completed=done, total=total, detail=f"{done}/{total}")
+
+
+def _fifths(what: str) -> Steps:
+    """Says how far it is, at the first step and whenever another fifth is done, and never the same twice."""
+    said: set[int] = set()
+
+    def progress(done: int, total: int) -> None:
+        if (fifth := 5 * done // max(1, total)) not in said:
+            said.add(fifth)
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return progress

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from coterie.core.size import Size
+
 STEP = 64  # pixels between sizes, what other trainers use; models were trained on sizes like these
 FEWEST_STEPS = 8  # in a side: small models get a finer step, or they would have no shapes between 1:1 and 1:2
 LONGEST = 2  # times the short side
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coterie.data.buckets import Size
+from coterie.core.size import Size
 
 Pixels = NDArray[np.uint8]
 Pictures = NDArray[Any]

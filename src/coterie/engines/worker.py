@@ -14,6 +14,7 @@ import torch
 
 from coterie.core.adapter import Layout
 from coterie.core.errors import Halted, UserError
+from coterie.core.progress import Progress
 from coterie.core.work import Fitted
 from coterie.engines.courier import ClientFailed, raise_halted
 from coterie.engines.plain import as_bytes, as_tensor, fit_from_plain, told_of
@@ -21,8 +22,6 @@ from coterie.engines.site import SiteHost
 from coterie.engines.trampoline import SERVER, Together, Work, run
 from coterie.engines.workshop import Workshop
 from coterie.wire.envelope import Header, pack, unpack
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

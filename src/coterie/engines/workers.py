@@ -17,12 +17,13 @@ from torch import Tensor
 
 from coterie.core.adapter import Adapter, Layout
 from coterie.core.errors import Halted, UserError
+from coterie.core.progress import Progress, unheard
 from coterie.core.work import Fit, Fitted
 from coterie.engines.courier import ClientFailed
 from coterie.engines.devices import Away, Straggler
 from coterie.engines.plain import as_bytes, as_tensor, fit_as_plain
 from coterie.engines.trampoline import Work
-from coterie.engines.worker import Progress, Staff, work
+from coterie.engines.worker import Staff, work
 from coterie.wire.envelope import Header, pack, unpack
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Workers:
         self,
         staff: Staff,
         count: int,
-        progress: Progress = lambda kind, done, total: None,
+        progress: Progress = unheard,
         libraries: Sequence[str] = (),
     ) -> None:
         self.progress = progress

@@ -17,6 +17,7 @@ from coterie.bank.sides import Sides
 from coterie.bank.write import Asked, Writing, write
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
+from coterie.core.progress import Progress, unheard
 from coterie.core.room import with_room
 from coterie.core.seeds import seed_for
 from coterie.engines.trampoline import Work
@@ -29,7 +30,6 @@ NO_ROOM = (
     "one client alone does not fit into memory: {}; lower form.fit.batch or method.rank, or of a pipeline set "
     "backbone.quantise to int8 or nf4"
 )
-Progress = Callable[[str, int, int], None]
 
 
 class Workshop:
@@ -51,7 +51,7 @@ class Workshop:
         steps: int = 16,
         guidance: float = 3.0,
         writing: Writing | None = None,
-        progress: Progress = lambda kind, done, total: None,
+        progress: Progress = unheard,
         tell: Callable[..., None] = lambda event, **fields: None,
         parts: Parts | None = None,
     ) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
+from coterie.core.size import Size
 from coterie.core.work import EVERY_LEVEL, Levels
 
 Rows = Mapping[str, Tensor]
@@ -143,7 +144,7 @@ class Draws(Backbone, Protocol):
     """Makes pictures out of noise, step by step.
 
     Attributes:
-        side: height and width of a square picture in pixels; what is drawn is square.
+        side: height and width of a square picture in pixels.
         multiple: that heights and widths in pixels are of; the side itself where only squares will do.
     """
 
@@ -154,12 +155,12 @@ class Draws(Backbone, Protocol):
         """Prompts as the network wants them."""
         ...
 
-    def noise(self, seeds: Sequence[int]) -> Tensor:
-        """The start of a picture for every seed, each from its own stream."""
+    def noise(self, seeds: Sequence[int], size: Size | None = None) -> Tensor:
+        """The start of a picture for every seed, each from its own stream; square without a size."""
         ...
 
-    def grid(self, steps: int) -> Tensor:
-        """``steps + 1`` noise levels of a drawing, from noise to 0."""
+    def grid(self, steps: int, size: Size | None = None) -> Tensor:
+        """``steps + 1`` noise levels of a drawing of that size, from noise to 0."""
         ...
 
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
@@ -171,7 +172,7 @@ class Draws(Backbone, Protocol):
         ...
 
     def finish(self, x: Tensor) -> NDArray[np.uint8]:
-        """Pixels ``(n, side, side, 3)``."""
+        """Pixels ``(n, height, width, 3)``."""
         ...
 
 

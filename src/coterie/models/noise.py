@@ -47,8 +47,13 @@ class Noise(Protocol):
         """What the network is told about levels ``(n,)``."""
         ...
 
-    def grid(self, steps: int) -> Tensor:
-        """``steps + 1`` levels of a drawing, from noise to 0."""
+    def grid(self, steps: int, tokens: int = 0) -> Tensor:
+        """``steps + 1`` levels of a drawing, from noise to 0.
+
+        Args:
+            steps: of denoising.
+            tokens: of the picture; some schedulers spend more steps among noise the more of them there are.
+        """
         ...
 
     def step(self, x: Tensor, output: Tensor, level: Tensor, after: Tensor) -> Tensor:
@@ -103,7 +108,7 @@ class Diffusion:
     def timestep(self, level: Tensor) -> Tensor:
         return self._index(level) - 1
 
-    def grid(self, steps: int) -> Tensor:
+    def grid(self, steps: int, tokens: int = 0) -> Tensor:
         if not 1 <= steps <= self.total:
             raise UserError(f"{steps} denoising steps: this backbone has between 1 and {self.total}")
         self.scheduler.set_timesteps(steps)
@@ -133,11 +138,10 @@ class Flow:
 
     Args:
         scheduler: diffusers' ``FlowMatchEulerDiscreteScheduler``; None is the plain line without a shift.
-        tokens: of a picture; some schedulers spend more steps among noise the more of them there are, in drawing only.
     """
 
-    def __init__(self, scheduler: Any = None, tokens: int = 0) -> None:
-        self.scheduler, self.tokens = scheduler, tokens
+    def __init__(self, scheduler: Any = None) -> None:
+        self.scheduler = scheduler
         self.dynamic = scheduler is not None and bool(scheduler.config.get("use_dynamic_shifting"))
         self.shift = 1.0 if scheduler is None or self.dynamic else float(scheduler.config.shift)
 
@@ -164,13 +168,13 @@ class Flow:
     def timestep(self, level: Tensor) -> Tensor:
         return level * flow.TIMESTEPS
 
-    def grid(self, steps: int) -> Tensor:
+    def grid(self, steps: int, tokens: int = 0) -> Tensor:
         if self.scheduler is None:
             return flow.euler_sigmas(steps)
         if self.dynamic:
             known = self.scheduler.config
             slope = (known.max_shift - known.base_shift) / (known.max_image_seq_len - known.base_image_seq_len)
-            mu = known.base_shift + slope * (self.tokens - known.base_image_seq_len)
+            mu = known.base_shift + slope * (tokens - known.base_image_seq_len)
             self.scheduler.set_timesteps(sigmas=torch.linspace(1, 1 / steps, steps).tolist(), mu=mu)
         else:
             self.scheduler.set_timesteps(steps)
@@ -184,12 +188,12 @@ class Flow:
         return self.shift * sigma / (1 + (self.shift - 1) * sigma)
 
 
-def noise_of(scheduler: Any, tokens: int) -> Noise:
-    """The noise of a pipeline for pictures of so many tokens, from its own scheduler's settings."""
+def noise_of(scheduler: Any) -> Noise:
+    """The noise of a pipeline, from its own scheduler's settings."""
     from diffusers import DDIMScheduler
 
     if type(scheduler).__name__.startswith("FlowMatch"):
-        return Flow(scheduler, tokens)
+        return Flow(scheduler)
     if "beta_schedule" not in scheduler.config:
         raise UserError(f"the scheduler {type(scheduler).__name__} has no table of noise that can be read")
     # DDIM clips by default; a pipeline that says nothing of clipping has latents, which know no bounds

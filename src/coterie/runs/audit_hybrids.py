@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from coterie.bank.compose import WAYS, Mix, Way
 from coterie.core.errors import UserError
+from coterie.core.progress import Steps, unheard
 from coterie.data.sources.studio import PROMPT_GROUPS, PROMPTS, Studio
 from coterie.engines.disk import write_bytes
 from coterie.evals.classifier import load_judge
@@ -23,9 +24,7 @@ from coterie.runs.reading import read_recipe
 FULL = "merge, both fully"  # the sum of two whole adapters instead of half of each
 
 
-def audit_hybrids(
-    path: Path, out: Path | None, draws: int = 2, progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Any]:
+def audit_hybrids(path: Path, out: Path | None, draws: int = 2, progress: Steps = unheard) -> dict[str, Any]:
     """Draws and judges every pair of clusters of different styles.
 
     Args:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from coterie.core.errors import UserError
+from coterie.core.progress import Steps, unheard
 from coterie.core.seeds import seed_for
 from coterie.core.site import Facts
 from coterie.data.population import Population
@@ -41,7 +42,6 @@ IN_TWENTY = 20  # guesses of the second score
 GUESSES = 8  # words shown of what an attacker reads
 SHOWN = 3  # wishes shown
 CHUNK = 256  # texts encoded at once
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def place(what: Path | None, out: Path | None) -> Path:
 
 
 def audit_prompts(
-    what: Path | None, seeds: int = 5, progress: Progress = lambda done, total: None, modes: Sequence[WishMode] = MODES,
+    what: Path | None, seeds: int = 5, progress: Steps = unheard, modes: Sequence[WishMode] = MODES,
     training: int = TRAINING,
 ) -> dict[str, Any]:  # fmt: skip
     """Attacks the wishes of a run or a recipe in every mode.

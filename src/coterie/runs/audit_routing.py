@@ -7,7 +7,7 @@ their prompts are compared with, so that each person is somebody who did not tak
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from coterie.bank.bank import MOST_ROWS, Bank
 from coterie.bank.evaluate import EvalJob, evaluate
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
+from coterie.core.progress import Steps, unheard
 from coterie.evals.wishes import KINDS
 from coterie.federation.routing import Q_MIN, centroids_of, route
 from coterie.models.peft_files import read_peft
@@ -28,7 +29,6 @@ from coterie.runs.reading import read_recipe
 from coterie.runs.routed import ROOT, comparable
 
 CAPTIONS = 2  # of each person's held-out pictures, each put behind the wish, and once alone
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Prompt:
     text: str
 
 
-def audit_routing(path: Path, progress: Progress = lambda done, total: None) -> dict[str, Any]:
+def audit_routing(path: Path, progress: Steps = unheard) -> dict[str, Any]:
     """Routes every person's wishes in other words, with and without a caption, and captions alone.
 
     Returns:
@@ -105,7 +105,7 @@ def _prompts(parts: Assembly) -> list[_Prompt]:
 
 def _worth(
     parts: Assembly, adapters: Path, labels: Mapping[str, str], asked: list[_Prompt],
-    chosen: list[Mapping[str, float]], progress: Progress,
+    chosen: list[Mapping[str, float]], progress: Steps,
 ) -> dict[int, dict[str, float]]:  # fmt: skip
     """By prompt, shares of the bare model's loss on the person's own held-out pictures that each way removes."""
     read: dict[str, Adapter] = {p.name: read_peft(p, parts.backbone.digest) for p in sorted(adapters.iterdir())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +11,7 @@ from typing import Any, cast
 from coterie.bank.memory import Plan
 from coterie.core.adapter import Layout
 from coterie.core.allocator import give_back_freed_memory
+from coterie.core.progress import Progress, unheard
 from coterie.core.site import Facts
 from coterie.core.split import Portions
 from coterie.engines.inprocess import InProcess
@@ -26,8 +27,6 @@ from coterie.runs.reading import make_recipe
 from coterie.runs.recipe import Recipe
 from coterie.runs.resolve import plan_of
 
-Progress = Callable[[str, int, int], None]
-
 
 class Crew:
     """The workers of a run and its control, started when first needed: starting them takes longer than a round.
@@ -38,7 +37,7 @@ class Crew:
     """
 
     def __init__(self, stack: contextlib.ExitStack, progress: Progress | None = None) -> None:
-        self.stack, self.progress = stack, progress or _silent
+        self.stack, self.progress = stack, progress or unheard
         self._workers: dict[int, Workers] = {}
 
     def workers(self, recipe: Recipe) -> Workers:
@@ -104,7 +103,3 @@ def about(backbone: Backbone) -> dict[str, Any]:
 def tests_of(parts: Assembly) -> tuple[str, ...]:
     """Names of the test sets that there are; a site with none of that name is not scored on it."""
     return tuple(sorted({name for host in parts.hosts.values() for name in host.belongings.tests}))
-
-
-def _silent(kind: str, done: int, total: int) -> None:
-    return None

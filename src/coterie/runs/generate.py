@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from coterie.bank.compose import WAYS, Way
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError, nearest
+from coterie.core.progress import Steps, unheard
 from coterie.core.shelf import validated
+from coterie.core.size import Size, require_size
 from coterie.engines.disk import write_bytes
 from coterie.models.adapter_files import adaptable
+from coterie.models.backbone import Draws
 from coterie.models.peft_files import read_peft
 from coterie.models.png import png_bytes, sheet
 from coterie.models.shelves import makes
@@ -38,7 +41,7 @@ LARGEST_WEIGHT = 10  # in a mix; beyond it there are no pictures, only noise
 class Wanted:
     """What to draw; at most one of ``client``, ``cluster``, ``mix`` and ``bare``, and without one the prompt picks.
 
-    ``way`` is how a mix works together.
+    ``way`` is how a mix works together; without a ``size`` pictures are the squares that the backbone knows best.
     """
 
     prompt: str
@@ -52,6 +55,7 @@ class Wanted:
     way: Way = "merge"
     note_prompt: bool = False
     bare: bool = False
+    size: Size | None = None
 
 
 def adapter_folders(folder: RunFolder) -> dict[str, Path]:
@@ -156,23 +160,28 @@ def ready(path: Path, wanted: Wanted) -> Ready:
     return Ready(bank, mix, notes, recipe)
 
 
-def pictures(path: Path, wanted: Wanted) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """``n`` pictures ``(n, side, side, 3)``, and what a file should say of them, see ``Ready``.
+def pictures(path: Path, wanted: Wanted, progress: Steps = unheard) -> tuple[NDArray[np.uint8], dict[str, str]]:
+    """``n`` pictures ``(n, height, width, 3)``, and what a file should say of them, see ``Ready``.
+
+    ``progress`` is called with denoising steps done and in all.
 
     Raises:
-        UserError: see ``ready``, or if the run's backbone makes texts.
+        UserError: see ``ready``, or if the run's backbone makes texts or cannot draw pictures of that size.
     """
     from coterie.bank.denoise import Request, sample
 
     if makes_texts(path):
         raise UserError(f"{path}: its backbone makes texts, not pictures; from Python: Run.write")
     got = ready(path, wanted)
+    if wanted.size is not None:
+        drawer = cast(Draws, got.bank.backbone)
+        require_size(wanted.size, drawer.side, drawer.multiple, "--size")
     requests = [
         Request(wanted.prompt, got.mix, wanted.seed + i, wanted.steps, wanted.guidance, wanted.way)
         for i in range(wanted.n)
     ]
     notes = {**got.notes, "coterie:steps": str(wanted.steps), "coterie:guidance": f"{wanted.guidance:g}"}
-    return sample(got.bank, requests), notes
+    return sample(got.bank, requests, progress=progress, size=wanted.size), notes
 
 
 def texts(
@@ -209,7 +218,7 @@ def texts(
     return found, {**got.notes, **{f"coterie:{key}": f"{value:g}" for key, value in asdict(writing).items()}}
 
 
-def draw(path: Path, wanted: Wanted, out: Path | None = None) -> tuple[Path, str]:
+def draw(path: Path, wanted: Wanted, out: Path | None = None, progress: Steps = unheard) -> tuple[Path, str]:
     """Writes ``n`` PNG files and a contact sheet; returns the sheet and, if nothing was named, what the prompt picked.
 
     Without ``out``, into a new folder below ``generated/`` that is named after what drew.
@@ -219,7 +228,7 @@ def draw(path: Path, wanted: Wanted, out: Path | None = None) -> tuple[Path, str
     Raises:
         UserError: see ``pictures``.
     """
-    drawn, notes = pictures(path, wanted)
+    drawn, notes = pictures(path, wanted, progress)
     unnamed = "mix" if wanted.mix else "base" if notes["coterie:adapters"] == "none" else "routed"
     out = out or new_folder(path / "generated", wanted.client or wanted.cluster or unnamed)
     for i, picture in enumerate(drawn):

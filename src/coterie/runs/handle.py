@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coterie.core.adapter import Adapter
-from coterie.runs.crew import Progress
+from coterie.core.progress import Progress
 from coterie.runs.folder import open_run, place_for
 from coterie.runs.loop import Tell
 from coterie.runs.plain import as_plain
@@ -100,6 +100,7 @@ class Run:
         steps: int = 24,
         guidance: float = 3.0,
         bare: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> list[Image]:
         """Draws as ``coterie generate``, into memory; without a choice, with the adapters that the prompt picks.
 
@@ -116,9 +117,11 @@ class Run:
             steps: of denoising.
             guidance: how strictly to follow the prompt.
             bare: draw with the bare backbone.
+            size: width and height in pixels; None is the model's square.
 
         Raises:
-            UserError: if more than one choice is given, or the run has no such adapter.
+            UserError: if more than one choice is given, the run has no such adapter, or the model cannot draw pictures
+                of that size.
         """
         from PIL import Image
 
@@ -126,7 +129,9 @@ class Run:
 
         if isinstance(mix, Mapping):
             mix = ",".join(f"{name}={weight!r}" for name, weight in mix.items())
-        wanted = Wanted(prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way), bare=bare)
+        wanted = Wanted(
+            prompt, client, cluster, mix, seed, n, steps, guidance, way_named(way), bare=bare, size=size and size[::-1]
+        )  # fmt: skip
         drawn, notes = pictures(self.path, wanted)
         made = [Image.fromarray(picture) for picture in drawn]
         for i, image in enumerate(made):

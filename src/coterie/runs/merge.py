@@ -11,6 +11,7 @@ import torch
 
 from coterie.core.adapter import Adapter
 from coterie.core.errors import UserError
+from coterie.core.progress import Steps, unheard
 from coterie.core.update import Update
 from coterie.data.sources.studio import PROMPTS
 from coterie.engines.disk import write_bytes
@@ -49,7 +50,7 @@ class Merged:
 def merge_files(
     files: Sequence[Path], backbone: Mapping[str, Any], out: Path, rule: str = "product_svd",
     weights: Sequence[float] = (), rank: int = 0, density: float | None = None,
-    prompts: Sequence[str] = PROMPTS, steps: int = 16,
+    prompts: Sequence[str] = PROMPTS, steps: int = 16, progress: Steps = unheard,
 ) -> Merged:  # fmt: skip
     """Merges adapter files of one backbone, of any layout and of any ranks that the rule takes.
 
@@ -63,6 +64,7 @@ def merge_files(
         rank: of the result; 0 is the largest rank among the files.
         prompts: what the sheet shows, each from the same noise in every row.
         steps: denoising steps of the sheet.
+        progress: called while it is drawn or written.
 
     Raises:
         UserError: if a file cannot be read, or weights, ranks and rule do not go together.
@@ -98,13 +100,13 @@ def merge_files(
     written = loaded.makes == "texts"
     seen = out / ("texts.txt" if written else "sheet.png")
     if written:
-        _write(loaded, [*same_layers, adapter], seen, rows)
+        _write(loaded, [*same_layers, adapter], seen, rows, progress)
     else:
-        _draw(loaded, [*same_layers, adapter], prompts, steps, seen, rows)
+        _draw(loaded, [*same_layers, adapter], prompts, steps, seen, rows, progress)
     return Merged(adapter, numbers.get("aggregate/discarded_energy"), ranks, seen, rows)
 
 
-def _write(backbone: Backbone, adapters: Sequence[Adapter], path: Path, names: Sequence[str]) -> None:
+def _write(backbone: Backbone, adapters: Sequence[Adapter], path: Path, names: Sequence[str], progress: Steps) -> None:
     from coterie.bank.bank import Bank
     from coterie.bank.write import Asked, Writing, write
     from coterie.data.texts import PROMPTS as BEGINNINGS
@@ -113,7 +115,8 @@ def _write(backbone: Backbone, adapters: Sequence[Adapter], path: Path, names: S
     rows = [(), *(((adapter, 1.0),) for adapter in adapters)]
     prompts = BEGINNINGS[:TEXTS]
     try:
-        texts = iter(write(bank, [Asked(p, mix, i) for mix in rows for i, p in enumerate(prompts)], Writing(SHORT)))
+        asked = [Asked(p, mix, i) for mix in rows for i, p in enumerate(prompts)]
+        texts = iter(write(bank, asked, Writing(SHORT), progress=progress))
     finally:
         bank.close()
     said = [f"{name}\n" + "".join(f"    {prompt}{next(texts)!r}\n" for prompt in prompts) for name in names]
@@ -122,7 +125,7 @@ def _write(backbone: Backbone, adapters: Sequence[Adapter], path: Path, names: S
 
 def _draw(
     backbone: Backbone, adapters: Sequence[Adapter], prompts: Sequence[str], steps: int, path: Path,
-    names: Sequence[str],
+    names: Sequence[str], progress: Steps,
 ) -> None:  # fmt: skip
     from coterie.bank.bank import Bank
     from coterie.bank.compose import Mix
@@ -131,7 +134,8 @@ def _draw(
     bank = Bank(backbone, at_rank(adapters[0].layout, max(map(largest_rank, adapters))), 1)
     rows: list[Mix] = [(), *(((adapter, 1.0),) for adapter in adapters)]
     try:
-        pictures = sample(bank, [Request(p, tuple(mix), i, steps) for mix in rows for i, p in enumerate(prompts)])
+        requests = [Request(p, tuple(mix), i, steps) for mix in rows for i, p in enumerate(prompts)]
+        pictures = sample(bank, requests, progress=progress)
     finally:
         bank.close()
     n = len(prompts)

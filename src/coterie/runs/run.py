@@ -19,6 +19,7 @@ import torch
 
 from coterie.core.allocator import most_used_bytes
 from coterie.core.errors import Halted, UserError, said_of
+from coterie.core.progress import Progress
 from coterie.core.shelf import shelf_name
 from coterie.data.population import Population
 from coterie.data.shelf import holds, whose
@@ -28,7 +29,7 @@ from coterie.engines.exchanges import QuorumLost
 from coterie.engines.trampoline import run as trampoline
 from coterie.models.shelves import makes
 from coterie.runs.annotated import annotated_toml
-from coterie.runs.crew import Crew, Progress, prepared
+from coterie.runs.crew import Crew, prepared
 from coterie.runs.folder import RunFolder
 from coterie.runs.forward import Forwarder
 from coterie.runs.loop import Tell

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from coterie.core.adapter import Layout
 from coterie.core.errors import UserError
+from coterie.core.size import Size
 from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models import flow
 from coterie.models.backbone import Makes, Rows
@@ -114,11 +115,11 @@ class Doodle:
     def pooled(self, texts: Sequence[str]) -> Tensor:
         return torch.cat([row.pooled for row in minilm().alone(texts)])
 
-    def noise(self, seeds: Sequence[int]) -> Tensor:
-        shape = (3, self.side, self.side)
+    def noise(self, seeds: Sequence[int], size: Size | None = None) -> Tensor:
+        shape = (3, *(size or (self.side, self.side)))
         return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
-    def grid(self, steps: int) -> Tensor:
+    def grid(self, steps: int, size: Size | None = None) -> Tensor:
         return self.path.grid(steps)
 
     @torch.no_grad()

@@ -24,6 +24,7 @@ from coterie.core.allocator import give_back_freed_memory
 from coterie.core.errors import UserError
 from coterie.core.place import Place
 from coterie.core.room import with_room
+from coterie.core.size import Size
 from coterie.core.work import EVERY_LEVEL, Levels
 from coterie.models import flow
 from coterie.models.backbone import Beside, Makes, Rows
@@ -114,8 +115,8 @@ class Pipeline:
         if self.side % (factor * 2):
             raise UserError(f"backbone.side: {self.side} is no multiple of {factor * 2}, which this model needs")
         self.multiple = factor * self.family.multiple(network.config)
-        self.path = noise_of(whole.scheduler, (self.side // factor // 2) ** 2)
-        self._factor, self._shape = factor, (channels, self.side // factor, self.side // factor)
+        self.path = noise_of(whole.scheduler)
+        self._factor, self._channels = factor, channels
         # bfloat16 of a weight is the same whether it was loaded in that type or in float32
         self.digest = digest_of(network, torch.bfloat16, SAMPLED)
         if settings.text_encoders:
@@ -147,8 +148,7 @@ class Pipeline:
             encode = functools.partial(vae.encode, x.contiguous().to(self.device))
             latents.append(with_room(encode, lambda: roomier(vae), NO_ROOM).latent_dist.mode().cpu())
         height, width = pixels.shape[1:3]
-        shape = (self._shape[0], height // self._factor, width // self._factor)
-        x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *shape)
+        x0 = torch.cat(latents)[: len(pixels)] if latents else torch.zeros(0, *self._latent((height, width)))
         return {"x0": (x0 - self._shift) * self._scale, **self.family.shaped(self.encode(captions), height, width)}
 
     def examples(self, count: int) -> Rows:
@@ -192,11 +192,13 @@ class Pipeline:
         """By MiniLM, whatever the pipeline: wishes of people with different models can then be compared."""
         return torch.cat([row.pooled for row in minilm().alone(texts)])
 
-    def noise(self, seeds: Sequence[int]) -> Tensor:
-        return torch.stack([torch.randn(self._shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+    def noise(self, seeds: Sequence[int], size: Size | None = None) -> Tensor:
+        shape = self._latent(size)
+        return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
-    def grid(self, steps: int) -> Tensor:
-        return self.path.grid(steps)
+    def grid(self, steps: int, size: Size | None = None) -> Tensor:
+        _, height, width = self._latent(size)
+        return self.path.grid(steps, (height // 2) * (width // 2))
 
     @torch.no_grad()
     def step(self, x: Tensor, prompts: Rows, sigma: Tensor, sigma_next: Tensor, guidance: Tensor) -> Tensor:
@@ -241,7 +243,7 @@ class Pipeline:
         with torch.device("meta"), quiet():
             vae = type(pipe.vae).from_config(pipe.vae.config).eval()
         pictures = torch.empty(PICTURES_AT_ONCE, 3, side, side, device="meta")
-        latents = torch.empty(1, *self._shape, device="meta")
+        latents = torch.empty(1, *self._latent(), device="meta")
         parts = pipe.components.items()
         # adapted encoders are the network's already
         encoders = [] if self.settings.text_encoders else [part for name, part in parts if is_encoder(name, part)]
@@ -263,6 +265,11 @@ class Pipeline:
         if self._pipe is None:
             self._pipe, _ = self._source.open(self.dtype, without=self.component)
         return self._pipe
+
+    def _latent(self, size: Size | None = None) -> tuple[int, int, int]:
+        """Shape of a picture's latent, of the square one's without a size."""
+        height, width = size or (self.side, self.side)
+        return self._channels, height // self._factor, width // self._factor
 
     def _shaped(self, rows: Rows, latents: Tensor) -> Rows:
         """Conditions as they are for pictures of the shape that latents have."""
