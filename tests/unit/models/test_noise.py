@@ -74,4 +74,4 @@ def test_refusals():
         Diffusion(scheduler(prediction_type="sample"))
     with pytest.raises(UserError, match="between 1 and 1000"):
         Diffusion(scheduler()).grid(1001)
-    assert isinstance(noise_of(FlowMatchEulerDiscreteScheduler(), 64), Flow)
+    assert isinstance(noise_of(FlowMatchEulerDiscreteScheduler()), Flow)
