@@ -327,10 +327,10 @@ def _conclusions(
             may_not.append(f"{h.claim} ({h.name}): it was not measured; {v.note}.")
     looked = f" in {looks} looks" if looks > 1 else ""
     may_not += [
-        f"Anything about people at large: these are {len(people)} invented ones{looked}, one frozen model "
+        f"Anything about people at large: there are {len(people)} of this study's choosing{looked}, one frozen model "
         f"(`{backbone}`), {len(seeds)} seed{'' if len(seeds) == 1 else 's'}. A missed criterion is no proof of "
         "the opposite.",
-        f"Anything about long training: {(rows and chosen.setting.about) or chosen.name}.",
+        f"Anything about long training: {chosen.setting.about or chosen.name}.",
     ]
     if len(seeds) == 1:
         may_not.append("That another seed would say the same: there is one.")
