@@ -81,7 +81,7 @@ def merge(
         shares = [float(word) for word in weights.split(",") if word.strip()]
     except ValueError as error:
         raise UserError(f"--weights {weights}: wanted numbers with commas between, like 0.5,0.3,0.2") from error
-    with steps_bar("drawing each and the mix") as progress:
+    with steps_bar("each of them and the mix") as progress:
         got = merge_files(adapters, backbone_named(backbone), out, rule, shares, rank, density, progress=progress)
     typer.echo(f"{out}: {len(got.adapter.layout.parts)} layers, from ranks {', '.join(map(str, got.ranks))}")
     if got.discarded is not None:
