@@ -48,6 +48,18 @@ def test_the_arms_of_a_shipped_study_have_equal_budgets(name, setting):
     assert len(tested) == 1
 
 
+@pytest.mark.parametrize("name", ["emoji", "icons"])
+def test_groups_played_once_more_are_the_same_groups_with_rates_chosen_for_them(name):
+    first = chosen(RECIPES / f"{name}.toml", "standard", Path("data"))
+    again = chosen(RECIPES / f"{name}-groups.toml", "standard", Path("data"))
+    assert again.setting.seeds == first.setting.seeds
+    assert again.setting.tuning["data"]["source"]["each"] == 2
+    for arm in again.study.arms:
+        before, now = first.recipe(first.arm(arm.name), 1), again.recipe(arm, 1)
+        evaluation = now.evaluation.model_copy(update={"every": before.evaluation.every})
+        assert now.model_copy(update={"name": before.name, "evaluation": evaluation}) == before
+
+
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("setting", ["standard", "full"])
 def test_rates_are_chosen_where_groups_can_be(name, setting):
