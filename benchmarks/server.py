@@ -2,6 +2,8 @@
 
     python benchmarks/server.py [--counts 12 120 1000] [--rounds 3] [--form fedavg] [--workers 2] [--plot FILE.svg]
 
+The plot needs matplotlib, which `pip install --group study` brings.
+
 Every client has four pictures of its own, made here; one optimiser step on a small network of random weights, with
 adapters of rank 32 on all layers: messages are about as large as the doodle's, and training is short. Each count runs
 in a process of its own. With workers (two or more; one counts as none) the numbers are of the main process alone, the
@@ -14,6 +16,7 @@ seconds, which do not count what a busy machine does meanwhile. The last line is
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import itertools
 import json
@@ -237,6 +240,8 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, nargs="*", default=[], help="earlier last lines, plotted too")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.plot and not importlib.util.find_spec("matplotlib"):
+        parser.error("--plot needs matplotlib, which the group `study` brings: pip install --group study")
     if options.one:
         print(json.dumps((alone if options.workers < 0 else one)(options)))
         return
@@ -255,9 +260,9 @@ def main() -> None:
             f"RSS {row['rss'] / 1e6:6.0f} MB  {mean:6.2f} ms a client and round  {row['seconds']:6.0f} s  "
             f"results {row['results'] / 1e6:.2f} MB  checkpoint {row['checkpoint'] / 1e6:.2f} MB"
         )
+    print(json.dumps({"benchmark": "server", "rows": found}))
     if options.plot:
         plot(found, options.plot)
-    print(json.dumps({"benchmark": "server", "rows": found}))
 
 
 if __name__ == "__main__":
