@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from coterie.core.errors import UserError
+from coterie.data import subfolders
 from coterie.data.table import Table, joined
 
 Within = Callable[[Path], tuple[list[Path], int]]
@@ -30,11 +31,17 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def beside_each_other(names: Sequence[str], tables: Sequence[Table]) -> Table:
+def beside_each_other(folders: Sequence[Path], tables: Sequence[Table]) -> Table:
     """One table of what each folder holds, with the folder's name in the column ``client``.
 
-    Wishes stay, which document a row is of, and which part of a split; other columns are the folders' own and left out.
+    A ``wish.txt`` in a folder is the wish of all that it holds. Wishes stay, which document a row is of, and which part
+    of a split; other columns are the folders' own and left out.
+
+    Raises:
+        UserError: if two folders have one name, or a wish cannot be read.
     """
+    names = names_of(folders)
+    tables = [_wishing(table, subfolders.wish_in(folder)) for folder, table in zip(folders, tables, strict=True)]
     columns = {"client": tuple(name for name, table in zip(names, tables, strict=True) for _ in table.captions)}
     for column, prefixed in (("document", True), ("wish", False), ("split", False)):
         values = [
@@ -51,6 +58,10 @@ def beside_each_other(names: Sequence[str], tables: Sequence[Table]) -> Table:
     )
     captions = tuple(caption for table in tables for caption in table.captions)
     return Table(joined([table.pixels for table in tables]), captions, columns, tuple(skipped))
+
+
+def _wishing(table: Table, wish: str) -> Table:
+    return replace(table, columns={**table.columns, "wish": (wish,) * len(table)}) if wish else table
 
 
 def require_no_shelves(folders: Sequence[Path], within: Within, what: str) -> None:

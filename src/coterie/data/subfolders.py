@@ -1,11 +1,15 @@
-"""What the folders in somebody's folder mean: parts of a split, or clients."""
+"""What the folders in somebody's folder mean, parts of a split or clients, and what their owner wishes for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from coterie.core.errors import UserError
+from coterie.data.captions import NotText, read_text
+
 SPLITS = frozenset({"train", "test", "validation"})
+WISH = "wish.txt"
 
 
 def is_parted(root: Path, files: Sequence[Path]) -> bool:
@@ -22,6 +26,19 @@ def folders_within(root: Path, files: Sequence[Path]) -> tuple[list[Path], int]:
     if is_parted(root, files):
         return [], len(files)
     return sorted(root / name for name in _tops(root, files)), sum(path.parent == root for path in files)
+
+
+def wish_in(folder: Path) -> str:
+    """What somebody wishes for, by the file for it in their folder, on one line; empty where there is none.
+
+    Raises:
+        UserError: if the file is no text.
+    """
+    path = folder / WISH
+    try:
+        return " ".join(read_text(path).split()) if path.is_file() else ""
+    except NotText as error:
+        raise UserError(f"{folder}: {error}") from None
 
 
 def _tops(root: Path, files: Sequence[Path]) -> set[str]:

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from coterie.core.errors import UserError
+from coterie.data.sources.folders import Folders
 from coterie.data.sources.image_folder import ImageFolder
 
 
@@ -119,6 +120,17 @@ def test_a_wish_lies_in_its_clients_folder(tmp_path):
     table = ImageFolder(tmp_path).read(4)
     assert table.columns["client"] == ("ann", "ann", "bo")
     assert table.columns["wish"] == ("", "glass, like in a church", "")
+
+
+def test_a_folder_of_ones_own_may_hold_its_wish(tmp_path):
+    for name in ("ann/1.png", "ann/old/2.png", "bo/1.png"):
+        picture(tmp_path / name)
+    folders = Folders((tmp_path / "ann", tmp_path / "bo"))
+    assert "wish" not in folders.read(4).columns
+    (tmp_path / "ann" / "wish.txt").write_text("glass, like in a church\n")
+    table = folders.read(4)
+    assert table.columns["client"] == ("ann", "ann", "bo")
+    assert table.columns["wish"] == ("glass, like in a church", "glass, like in a church", "")
 
 
 def test_text_captions_from_beside_and_one_for_all(tmp_path):

@@ -20,7 +20,8 @@ from coterie.data.table import Table
 class Folders:
     """Every folder is read like ``image_folder`` and is one client, named like the folder.
 
-    A picture without a caption is captioned by its folder's trigger, or by the folder's name where there is none.
+    A picture without a caption is captioned by its folder's trigger, or by the folder's name where there is none. What
+    the client wishes for may stand in the folder's ``wish.txt``.
 
     Attributes:
         paths: the folders.
@@ -44,7 +45,7 @@ class Folders:
         for name in self.triggers:
             if name not in names:
                 raise UserError(f"triggers: no folder is called {name!r}{nearest(name, names)}")
-        return beside_each_other(names, [self._one(*each, cut) for each in zip(self.paths, names, strict=True)])
+        return beside_each_other(self.paths, [self._one(*each, cut) for each in zip(self.paths, names, strict=True)])
 
     def require_one_each(self) -> None:
         """Refuses a folder of nothing but folders; see ``coterie.data.several``."""

@@ -76,7 +76,7 @@ class ImageFolder:
                 columns["client"] = printable(folders[0])
                 home = root.joinpath(columns.get("split", ""), folders[0])
                 if home not in wishes:
-                    wishes[home] = _wish(home / "wish.txt")
+                    wishes[home] = subfolders.wish_in(home)
                 if wishes[home]:
                     columns["wish"] = wishes[home]
             columns |= about.get(path, {})
@@ -139,13 +139,6 @@ def _bare(root: Path, pictures: list[Path]) -> list[str]:
         clients = [path for top in clients for path in sorted(top.iterdir()) if path.is_dir()]
     full = {parent for path in pictures for parent in path.parents}
     return [_name(root, path) for path in clients if path not in full and not path.name.startswith(".")]
-
-
-def _wish(path: Path) -> str:
-    try:
-        return " ".join(read_text(path).split()) if path.is_file() else ""
-    except NotText as error:
-        raise UserError(f"{path.parent}: {error}") from None
 
 
 def _beside(path: Path) -> str | None:

@@ -10,14 +10,13 @@ from typing import ClassVar
 from coterie.core.errors import UserError
 from coterie.data import subfolders
 from coterie.data.buckets import Cut
-from coterie.data.captions import NotText, printable, read_text
+from coterie.data.captions import printable
 from coterie.data.picture import endings as picture_endings
 from coterie.data.shelf import SOURCES
 from coterie.data.table import Table
 from coterie.data.texts import LARGEST_BYTES, Document, gather
 
 ENDINGS = (".txt", ".md")
-WISH = "wish.txt"
 
 
 @SOURCES.register("text_folder")
@@ -67,7 +66,7 @@ class TextFolder:
                 columns["client"] = printable(folders[0])
                 home = root.joinpath(columns.get("split", ""), folders[0])
                 if home not in wishes:
-                    wishes[home] = _wish(home / WISH)
+                    wishes[home] = subfolders.wish_in(home)
                 if wishes[home]:
                     columns["wish"] = wishes[home]
             try:
@@ -89,11 +88,4 @@ def _documents(root: Path) -> list[Path]:
 
 def _is_document(root: Path, path: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    return path.suffix.lower() in ENDINGS and path.name != WISH and not hidden and path.is_file()
-
-
-def _wish(path: Path) -> str:
-    try:
-        return " ".join(read_text(path).split()) if path.is_file() else ""
-    except NotText as error:
-        raise UserError(f"{path.parent}: {error}") from None
+    return path.suffix.lower() in ENDINGS and path.name != subfolders.WISH and not hidden and path.is_file()

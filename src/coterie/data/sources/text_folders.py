@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from coterie.data.buckets import Cut
-from coterie.data.several import beside_each_other, mixed_with_folders, names_of, require_no_shelves
+from coterie.data.several import beside_each_other, mixed_with_folders, require_no_shelves
 from coterie.data.shelf import SOURCES
 from coterie.data.sources.text_folder import TextFolder, folders_within
 from coterie.data.table import Table
@@ -16,7 +16,8 @@ from coterie.data.table import Table
 @SOURCES.register("text_folders")
 @dataclass(frozen=True)
 class TextFolders:
-    """Every folder is read like ``text_folder`` and is one client, named like the folder.
+    """Every folder is read like ``text_folder`` and is one client, named like the folder; its ``wish.txt`` holds what
+    that client wishes for.
 
     Attributes:
         paths: the folders.
@@ -33,7 +34,7 @@ class TextFolders:
         Raises:
             UserError: if there is no folder, two have one name, or one cannot be read.
         """
-        return beside_each_other(names_of(self.paths), [TextFolder(path).read() for path in self.paths])
+        return beside_each_other(self.paths, [TextFolder(path).read() for path in self.paths])
 
     def require_one_each(self) -> None:
         """Refuses a folder of nothing but folders; see ``coterie.data.several``."""
