@@ -90,7 +90,7 @@ ARMS = {
     "removed": "*Removed*: share of the bare model's held-out loss that is gone, on people's own examples; mean over "
     "looks and seeds, the seeds' range, the worst tenth of people.",
     "early": "*Early*: the same after the first round, with what is served.",
-    "everything": "*Everything*: the same on all held-out pictures of the look.",
+    "everything": "*Everything*: the same on all held-out examples of the look.",
     "style": "*Style*: share of drawings in the person's look, less the bare model's.",
     "subject": "*Subject*: share of drawings of the right kind of subject.",
     "kid": "*KID*: kernel distance to real pictures of held-out subjects, less is better.",
@@ -241,7 +241,7 @@ def _target(rows: Sequence[Mapping[str, Any]], target: str, names: Mapping[str, 
         return ""
     return (
         f"### To the final loss of {target}\n\nIn how many seeds what is served came to that loss on people's own "
-        "held-out pictures at the end of a round, and with how much; seconds are of a core that others may have used "
+        "held-out examples at the end of a round, and with how much; seconds are of a core that others may have used "
         "too.\n\n"
         "| arm | seeds | rounds | MB up and down | seconds |\n|---|---|---|---|---|\n"
         + "\n".join(lines)
@@ -276,7 +276,7 @@ def _apart(rows: Sequence[Mapping[str, Any]], results: Results) -> str:
     why = "".join(f"- **{name}**: {people[name]['apart']}\n" for name in names)
     body = "\n".join(f"| {r['name']} | " + " | ".join(f"{r['apart'][n]:.3f}" for n in names) + " |" for r in rows)
     return (
-        f"### Reported apart\n\n{why}\nShare removed on their own held-out pictures; in no mean above.\n\n"
+        f"### Reported apart\n\n{why}\nShare removed on their own held-out examples; in no mean above.\n\n"
         f"| arm | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n{body}"
     )
 

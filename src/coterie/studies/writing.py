@@ -20,7 +20,7 @@ from coterie.studies.plots import ACCENT, AGAINST, QUIET, Line, curves, dots, sh
 from coterie.studies.recipe import BASE, Hypothesis
 from coterie.studies.verdicts import Results, Verdict, seeds_of, summary, verdict
 
-ARMS_LABEL = "share of the bare model's held-out loss removed, own pictures; a dot a seed"
+ARMS_LABEL = "share of the bare model's held-out loss removed, own examples; a dot a seed"
 SHOWN = 3  # pictures of each look on the sheet
 
 
