@@ -66,10 +66,11 @@ def test_a_backbone_that_is_set_by_its_keys_decides_what_the_folders_hold(typed,
 
 def test_documents_keep_the_name_of_their_folder(folders):
     (folders / "ben" / "1.txt").write_bytes(b"\xff\xfe no text")
-    (folders / "ben" / "wish.txt").write_text("no document")
+    (folders / "ben" / "wish.txt").write_text("storms\nat sea")
     table = TextFolders((folders / "ann", folders / "ben")).read()
     assert table.is_documents
     assert table.columns["client"] == ("ann",) * 4 + ("ben",) * 3
+    assert table.columns["wish"] == ("",) * 4 + ("storms at sea",) * 3
     assert table.columns["document"] == tuple(f"ann/{i}.txt" for i in range(4)) + tuple(
         f"ben/{i}.txt" for i in (0, 2, 3)
     )

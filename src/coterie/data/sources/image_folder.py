@@ -65,21 +65,8 @@ class ImageFolder:
         return Table(table.pixels, table.captions, table.columns, skipped)
 
     def _rows(self, root: Path, pictures: list[Path], about: Mapping[Path, dict[str, str]]) -> Iterator[Row]:
-        parted = subfolders.is_parted(root, pictures)
-        wishes: dict[Path, str] = {}
-        for path in pictures:
-            folders = list(path.relative_to(root).parts[:-1])
-            columns = {}
-            if parted and folders:
-                columns["split"] = folders.pop(0)
-            if folders:
-                columns["client"] = printable(folders[0])
-                home = root.joinpath(columns.get("split", ""), folders[0])
-                if home not in wishes:
-                    wishes[home] = subfolders.wish_in(home)
-                if wishes[home]:
-                    columns["wish"] = wishes[home]
-            columns |= about.get(path, {})
+        for path, told in subfolders.columns_of(root, pictures).items():
+            columns = told | about.get(path, {})
             caption, problem = columns.pop(_CAPTION, None), ""
             try:
                 caption = caption or _beside(path)

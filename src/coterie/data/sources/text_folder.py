@@ -55,20 +55,8 @@ class TextFolder:
         return gather(self._found(root, files), str(root))
 
     def _found(self, root: Path, files: list[Path]) -> Iterator[Document]:
-        parted = subfolders.is_parted(root, files)
-        wishes: dict[Path, str] = {}
-        for path in files:
-            name, folders = path.relative_to(root), list(path.relative_to(root).parts[:-1])
-            columns = {"document": printable(name.as_posix())}
-            if parted and folders:
-                columns["split"] = folders.pop(0)
-            if folders:
-                columns["client"] = printable(folders[0])
-                home = root.joinpath(columns.get("split", ""), folders[0])
-                if home not in wishes:
-                    wishes[home] = subfolders.wish_in(home)
-                if wishes[home]:
-                    columns["wish"] = wishes[home]
+        for path, told in subfolders.columns_of(root, files).items():
+            columns = {"document": printable(path.relative_to(root).as_posix()), **told}
             try:
                 with open(path, "rb") as file:
                     text: bytes | None = file.read(LARGEST_BYTES + 1)
